@@ -1,0 +1,79 @@
+"""Test Celery tasks that report progress and can be aborted.
+
+Every public name is loaded when it is first asked for, so that a production worker that uses only
+`Observer` imports neither pytest nor Hypothesis.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pytest_taskprogress.core.clock import Clock as Clock
+    from pytest_taskprogress.core.clock import VirtualClock as VirtualClock
+    from pytest_taskprogress.core.errors import DeadlockError as DeadlockError
+    from pytest_taskprogress.core.errors import EngineError as EngineError
+    from pytest_taskprogress.core.errors import ListenerError as ListenerError
+    from pytest_taskprogress.core.errors import ProgressValueError as ProgressValueError
+    from pytest_taskprogress.core.errors import TaskProgressError as TaskProgressError
+    from pytest_taskprogress.core.errors import TaskProgressWarning as TaskProgressWarning
+    from pytest_taskprogress.core.progress import Progress as Progress
+    from pytest_taskprogress.core.states import Outcome as Outcome
+    from pytest_taskprogress.core.states import check_transition as check_transition
+    from pytest_taskprogress.core.transitions import History as History
+    from pytest_taskprogress.core.transitions import Transition as Transition
+    from pytest_taskprogress.engines.backend import FakeBackend as FakeBackend
+    from pytest_taskprogress.engines.base import Engine as Engine
+    from pytest_taskprogress.engines.eager import EagerEngine as EagerEngine
+    from pytest_taskprogress.engines.run import TaskRun as TaskRun
+    from pytest_taskprogress.listeners.base import Listener as Listener
+    from pytest_taskprogress.listeners.capturing import CaptureListener as CaptureListener
+    from pytest_taskprogress.listeners.notifier import Notifier as Notifier
+    from pytest_taskprogress.tasks.base import ProgressTask as ProgressTask
+    from pytest_taskprogress.tasks.observer import Observer as Observer
+
+__version__: Final = "0.1.0"
+
+#: Public name -> the module that has it.
+_HOMES: Final = {
+    "CaptureListener": "listeners.capturing",
+    "Clock": "core.clock",
+    "DeadlockError": "core.errors",
+    "EagerEngine": "engines.eager",
+    "Engine": "engines.base",
+    "EngineError": "core.errors",
+    "FakeBackend": "engines.backend",
+    "History": "core.transitions",
+    "Listener": "listeners.base",
+    "ListenerError": "core.errors",
+    "Notifier": "listeners.notifier",
+    "Observer": "tasks.observer",
+    "Outcome": "core.states",
+    "Progress": "core.progress",
+    "ProgressTask": "tasks.base",
+    "ProgressValueError": "core.errors",
+    "TaskProgressError": "core.errors",
+    "TaskProgressWarning": "core.errors",
+    "TaskRun": "engines.run",
+    "Transition": "core.transitions",
+    "VirtualClock": "core.clock",
+    "check_transition": "core.states",
+}
+
+__all__ = sorted(_HOMES)  # noqa: PLE0605 - one table, not two
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message) from None
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,95 @@
+"""Clocks: the one of the machine, and one that only a test moves."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timezone
+
+__all__ = ["Clock", "VirtualClock"]
+
+
+class Clock:
+    """The machine's clock.
+
+    Everything in this package that needs the time asks a clock, so that a test can give its own.
+    """
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary point; never falls."""
+        return time.monotonic()
+
+    def time(self) -> float:
+        """Seconds since 1970 (unix time)."""
+        return time.time()
+
+    def now(self) -> datetime:
+        """The date and time, aware, in UTC."""
+        return datetime.fromtimestamp(self.time(), timezone.utc)
+
+
+class VirtualClock(Clock):
+    """A clock that stands still until it is told to move.
+
+    `monotonic()` counts from 0.0. `time()` starts at a whole second of unix time, so that an
+    `eta` that user code computes from the wall clock still makes sense.
+
+    Args:
+        start: Unix time, in seconds, that `monotonic() == 0.0` stands for. None: the machine's time
+            now.
+    """
+
+    def __init__(self, start: float | None = None) -> None:
+        self.restart(start)
+
+    def restart(self, start: float | None = None) -> None:
+        """Begin at 0.0 again.
+
+        Args:
+            start: Unix time, in seconds, that 0.0 stands for. None: the machine's time now.
+        """
+        self._start = float(int(time.time() if start is None else start))
+        self._elapsed = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds that this clock has been moved forward."""
+        return self._elapsed
+
+    def time(self) -> float:
+        """Unix time, in seconds, of this clock."""
+        return self._start + self._elapsed
+
+    def at(self, timestamp: float) -> float:
+        """The reading of `monotonic()` at a unix time.
+
+        Args:
+            timestamp: Unix time in seconds.
+
+        Returns:
+            Seconds, rounded to the microsecond: what a datetime in a message carries.
+        """
+        return round(timestamp - self._start, 6)
+
+    def advance(self, seconds: float) -> float:
+        """Move forward.
+
+        Args:
+            seconds: How far; 0.0 or more.
+
+        Returns:
+            The new reading of `monotonic()`.
+
+        Raises:
+            ValueError: If seconds is negative or no finite number.
+        """
+        if not 0.0 <= seconds < float("inf"):
+            message = f"a clock only moves forward: expected seconds >= 0.0, got seconds={seconds!r}"
+            raise ValueError(message)
+        self._elapsed = round(self._elapsed + seconds, 6)
+        return self._elapsed
+
+    def jump_to(self, elapsed: float) -> None:
+        """Move forward to a reading of `monotonic()`; one that has passed changes nothing."""
+        self._elapsed = max(self._elapsed, elapsed)
+
+    def __repr__(self) -> str:
+        return f"VirtualClock(elapsed={self._elapsed!r})"

@@ -1,0 +1,66 @@
+"""What can go wrong, as types: one tree of errors and one warning."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DeadlockError",
+    "DrainLimitExceeded",
+    "EngineError",
+    "EngineNotInstalled",
+    "ForeignTaskError",
+    "ListenerError",
+    "NotATaskError",
+    "ProgressValueError",
+    "TaskProgressError",
+    "TaskProgressWarning",
+]
+
+
+class TaskProgressError(Exception):
+    """Base of every error that this package raises."""
+
+
+class TaskProgressWarning(UserWarning):
+    """Something that a task did works, but not as its author is likely to think."""
+
+
+class ProgressValueError(TaskProgressError, ValueError):
+    """A progress value that is not a finite number of zero or more."""
+
+
+class EngineError(TaskProgressError):
+    """An engine was asked for something that it cannot do."""
+
+
+class NotATaskError(EngineError, TypeError):
+    """An engine was given something that is neither a Celery task nor a signature."""
+
+
+class ForeignTaskError(EngineError, ValueError):
+    """A task belongs to another app than the one that the engine is installed on."""
+
+
+class EngineNotInstalled(EngineError, RuntimeError):
+    """An engine was used before it was installed on an app, or after it left it."""
+
+
+class DeadlockError(EngineError, RuntimeError):
+    """A result was waited for that nothing pending can produce."""
+
+
+class DrainLimitExceeded(EngineError, RuntimeError):
+    """One drain ran more messages than its limit: a task is likely to requeue itself for ever."""
+
+
+class ListenerError(TaskProgressError):
+    """Listeners raised while a task ran; the tasks themselves were not disturbed.
+
+    Args:
+        errors: What the listeners raised, in order; each with its traceback.
+    """
+
+    def __init__(self, errors: list[Exception]) -> None:
+        self.errors = errors
+        lines = [f"  {type(error).__name__}: {error}" for error in errors]
+        count = f"{len(errors)} listener errors" if len(errors) > 1 else "A listener raised"
+        super().__init__("\n".join([f"{count} while tasks ran (the tasks went on):", *lines]))

@@ -1,0 +1,51 @@
+"""Where in a nested value the part is that cannot be encoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+__all__ = ["culprit"]
+
+#: Deeper than this the path is no help to anybody, and the value may contain itself.
+_MAX_DEPTH = 32
+
+
+def culprit(value: object, encode: Callable[[Any], object], name: str) -> tuple[str, object]:
+    """Find the innermost part of a value that an encoder refuses.
+
+    Args:
+        value: What could not be encoded.
+        encode: The encoder; it raises for what it refuses.
+        name: What the whole value is called, e.g. `meta`.
+
+    Returns:
+        The path to the part as Python would index it (`meta["user"].tags[2]`), and the part. The
+        whole value if each of its parts can be encoded alone.
+    """
+    path = name
+    for _ in range(_MAX_DEPTH):
+        for step, part in _parts(value):
+            if not _accepts(encode, part):
+                path, value = path + step, part
+                break
+        else:
+            break
+    return path, value
+
+
+def _parts(value: object) -> list[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        keys = [(f" key {key!r}", {key: None}) for key in value if not isinstance(key, str)]
+        return [(f"[{key!r}]", part) for key, part in value.items()] + keys
+    if isinstance(value, (list, tuple)):
+        return [(f"[{index}]", part) for index, part in enumerate(value)]
+    return []
+
+
+def _accepts(encode: Callable[[Any], object], value: object) -> bool:
+    try:
+        encode(value)
+    except Exception:  # noqa: BLE001 - each serialiser has its own way to refuse
+        return False
+    return True

@@ -1,0 +1,203 @@
+"""What was written to a result backend, in order: `Transition` and `History`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, overload
+
+from pytest_taskprogress.core.states import is_report
+
+__all__ = ["History", "Source", "Transition"]
+
+
+class Source(NamedTuple):
+    """A line of code."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One write to the result backend, seen as old state -> new state.
+
+    Attributes:
+        index: Position in the engine's history, from 0.
+        kind: `"task"`; `"retry"` for a RETRY; `"flow"` for a whole canvas.
+        name: Name of the task; None where only its id is known.
+        uuid: Id of the task.
+        old_state: State that was stored before; `PENDING` if none was.
+        state: State that was written.
+        meta: The dict that was stored with the state, as the wire would carry it: a snapshot. Empty
+            if what was stored is no dict.
+        result: What a task ended or retried with, as the wire would carry it; None for any other
+            state.
+        at: Seconds of the engine's clock since its last reset.
+        stored: False if the backend dropped the write (anything after SUCCESS).
+        source: The line that reported; None for what the worker wrote.
+    """
+
+    index: int
+    kind: str
+    name: str | None
+    uuid: str
+    old_state: str
+    state: str
+    meta: dict[str, Any] = field(default_factory=dict)
+    result: Any = None
+    at: float = 0.0
+    stored: bool = True
+    source: Source | None = None
+
+    @property
+    def is_report(self) -> bool:
+        """True for a report of progress: `PROGRESS`, or a state of the user's own."""
+        return is_report(self.state)
+
+    @property
+    def percent(self) -> float | None:
+        """The stored percentage, or the one that `current` and `total` make; None if neither."""
+        meta = self.meta
+        percent = meta.get("percent")
+        if percent is not None:
+            return percent if isinstance(percent, (int, float)) else None
+        current, total = meta.get("current"), meta.get("total")
+        if isinstance(current, (int, float)) and isinstance(total, (int, float)) and total:
+            return round(100.0 * current / total, 2)
+        return None
+
+    @property
+    def message(self) -> str | None:
+        """The description that was stored with it."""
+        description = self.meta.get("description")
+        return description if isinstance(description, str) else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything, as plain values."""
+        return {
+            "index": self.index,
+            "kind": self.kind,
+            "name": self.name,
+            "uuid": self.uuid,
+            "old_state": self.old_state,
+            "state": self.state,
+            "meta": self.meta,
+            "result": self.result,
+            "at": self.at,
+            "stored": self.stored,
+            "source": None if self.source is None else str(self.source),
+        }
+
+    def __str__(self) -> str:
+        parts = [f"{self.index:>4} {self.at:>9.3f}s  {self.name or self.uuid}"]
+        parts.append(f"{self.old_state} -> {self.state}")
+        if self.percent is not None:
+            parts.append(f"{self.percent:g} %")
+        if self.message:
+            parts.append(repr(self.message))
+        if not self.stored:
+            parts.append("(dropped by the backend)")
+        if self.source is not None:
+            parts.append(f"at {self.source}")
+        return "  ".join(parts)
+
+
+class History(Sequence[Transition]):
+    """Transitions, in the order in which they were written.
+
+    It equals another history with the same transitions, and a list of state names:
+    `history == ["STARTED", "PROGRESS", "SUCCESS"]` compares `history.states`.
+
+    Args:
+        transitions: In order.
+    """
+
+    __slots__ = ("_transitions",)
+
+    def __init__(self, transitions: Iterable[Transition] = ()) -> None:
+        self._transitions = tuple(transitions)
+
+    @property
+    def states(self) -> list[str]:
+        """The states that were stored."""
+        return [each.state for each in self._transitions if each.stored]
+
+    @property
+    def progress(self) -> list[Transition]:
+        """The reports that were stored."""
+        return [each for each in self._transitions if each.stored and each.is_report]
+
+    @property
+    def percents(self) -> list[float | None]:
+        """The percentage of each report; None for one that is indeterminate."""
+        return [each.percent for each in self.progress]
+
+    @property
+    def messages(self) -> list[str | None]:
+        """The description of each report; None for one without."""
+        return [each.message for each in self.progress]
+
+    @property
+    def dropped(self) -> History:
+        """The writes that the backend dropped."""
+        return History(each for each in self._transitions if not each.stored)
+
+    def of(self, task: str) -> History:
+        """The transitions of one task.
+
+        Args:
+            task: Its id, or its name (then of all tasks of that name).
+        """
+        return History(each for each in self._transitions if task in (each.uuid, each.name))
+
+    def after(self, transition: Transition) -> History:
+        """What was written after a transition, of all tasks.
+
+        Args:
+            transition: One of this history.
+        """
+        return History(each for each in self._transitions if each.index > transition.index)
+
+    def as_json(self) -> str:
+        """JSON lines, a transition each, keys in a fixed order.
+
+        Values that JSON does not know (a pickled exception) are given by their `repr`.
+        """
+        return "\n".join(json.dumps(each.as_dict(), default=repr) for each in self._transitions)
+
+    @overload
+    def __getitem__(self, index: int) -> Transition: ...
+    @overload
+    def __getitem__(self, index: slice) -> History: ...
+    def __getitem__(self, index: int | slice) -> Transition | History:
+        if isinstance(index, slice):
+            return History(self._transitions[index])
+        return self._transitions[index]
+
+    def __len__(self) -> int:
+        return len(self._transitions)
+
+    def __iter__(self) -> Iterator[Transition]:
+        return iter(self._transitions)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, History):
+            return self._transitions == other._transitions
+        if isinstance(other, (list, tuple)):
+            if all(isinstance(each, str) for each in other):
+                return self.states == list(other)
+            return self._transitions == tuple(other)
+        return NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self._transitions)) or "(nothing was written)"
+
+    def __repr__(self) -> str:
+        return f"History({self.states!r})"

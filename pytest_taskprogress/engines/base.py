@@ -1,0 +1,93 @@
+"""What every engine offers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from pytest_taskprogress.core.clock import Clock
+from pytest_taskprogress.core.transitions import History
+from pytest_taskprogress.engines.run import TaskRun
+from pytest_taskprogress.listeners.capturing import CaptureListener
+from pytest_taskprogress.listeners.notifier import Notifier
+
+__all__ = ["Engine", "PendingTask"]
+
+
+class PendingTask(NamedTuple):
+    """A message that waits.
+
+    Attributes:
+        name: Name of the task.
+        uuid: Its id.
+        at: Seconds of the engine's clock at which it is due; None: as soon as possible.
+    """
+
+    name: str
+    uuid: str
+    at: float | None = None
+
+    def __str__(self) -> str:
+        due = "" if self.at is None else f", due at {self.at:g} s"
+        return f"{self.name}[{self.uuid}]{due}"
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Runs Celery tasks for a test, and keeps what they wrote."""
+
+    @property
+    def app(self) -> Any:  # noqa: ANN401
+        """The app that the engine is installed on."""
+        ...
+
+    @property
+    def atom_notifier(self) -> Notifier:
+        """Tells listeners of the transitions of tasks and retries."""
+        ...
+
+    @property
+    def backend(self) -> Any:  # noqa: ANN401
+        """The result backend that tasks write to."""
+        ...
+
+    @property
+    def capture(self) -> CaptureListener:
+        """The engine's own listener."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """What `countdown`, `eta`, expiry and `elapsed` go by."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """All transitions since the engine was installed or reset."""
+        ...
+
+    @property
+    def pending(self) -> Sequence[PendingTask]:
+        """What waits to be run, in order."""
+        ...
+
+    def run(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> TaskRun:  # noqa: ANN401
+        """Publish a task or a canvas, run all that comes of it, and return what happened."""
+        ...
+
+    def paused(self) -> AbstractContextManager[Engine]:
+        """Let published messages wait for `step()` or `drain()`."""
+        ...
+
+    def step(self) -> bool:
+        """Run one message; returns False if none waits."""
+        ...
+
+    def drain(self) -> int:
+        """Run messages until none waits; returns how many."""
+        ...
+
+    def installed(self, app: Any) -> AbstractContextManager[Engine]:  # noqa: ANN401
+        """Run what an app publishes, until left."""
+        ...

@@ -1,0 +1,213 @@
+"""The worker side of the eager engine: Celery's own consumer, request and tracer, one at a time.
+
+Every part of a Celery worker that decides what a task's states are is used as it is. What is
+replaced is what a worker has around it: the event loop, the timer thread and the process pool.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections import defaultdict
+from collections.abc import Callable
+from time import monotonic
+from types import SimpleNamespace
+from typing import Any, Final
+
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import WorkerLostError
+from celery._state import _set_task_join_will_block, task_join_will_block
+from celery.app.trace import build_tracer
+from celery.exceptions import TaskRevokedError
+from celery.utils.nodenames import default_nodename
+from celery.worker import state as worker_state
+from celery.worker.consumer.consumer import Consumer
+from kombu.serialization import prepare_accept_content
+
+from pytest_taskprogress.core.clock import VirtualClock
+
+__all__ = ["InProcessConsumer", "Timer"]
+
+
+class Timer:
+    """Calls that wait for their time on a virtual clock; in order of time, then of scheduling.
+
+    Args:
+        clock: The clock that they wait for.
+    """
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._calls: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
+        self._scheduled = 0
+
+    def call_at(
+        self,
+        eta: float,  # noqa: ARG002 - Kombu counts it from the machine's clock
+        function: Callable[..., object],
+        args: tuple[Any, ...],
+        **_: object,
+    ) -> None:
+        """Schedule a call at the eta of a request; Celery's worker asks for it.
+
+        Args:
+            eta: Not used.
+            function: What to call.
+            args: With what; the first is the request.
+        """
+        self._scheduled += 1
+        at = self._clock.at(args[0].eta.timestamp())
+        heapq.heappush(self._calls, (at, self._scheduled, function, args))
+
+    @property
+    def next_at(self) -> float | None:
+        """Time of the next call, by the clock's `monotonic()`; None if none waits."""
+        return self._calls[0][0] if self._calls else None
+
+    @property
+    def requests(self) -> list[tuple[float, Any]]:
+        """Time and first argument (a worker's request) of all calls, in order."""
+        return [(at, args[0]) for at, _, _, args in sorted(self._calls, key=lambda call: call[:2])]
+
+    def take(self) -> Callable[[], None] | None:
+        """Take the next call; the clock is at its time when it is made. None if none waits."""
+        if not self._calls:
+            return None
+        at, _, function, args = heapq.heappop(self._calls)
+
+        def call() -> None:
+            self._clock.jump_to(at)
+            function(*args)
+
+        return call
+
+    def clear(self) -> None:
+        """Forget every call."""
+        self._calls.clear()
+
+
+class _Pool:
+    """A pool of one process, which is this one.
+
+    Args:
+        app: The app of the worker.
+        hostname: Node name of the worker.
+    """
+
+    def __init__(self, app: Any, hostname: str) -> None:  # noqa: ANN401
+        # What celery.app.trace keeps in a module global in a real worker's process.
+        self._localized = [app._tasks, prepare_accept_content(app.conf.accept_content), hostname]  # noqa: SLF001
+        self._pid = os.getpid()
+
+    def apply_async(  # noqa: PLR0913 - Celery's signature
+        self,
+        target: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        *,
+        accept_callback: Callable[..., object],
+        callback: Callable[..., object],
+        error_callback: Callable[..., object],
+        **_: object,
+    ) -> None:
+        """Run a task now."""
+        accept_callback(self._pid, monotonic())
+        blocks = task_join_will_block()
+        _set_task_join_will_block(True)
+        try:
+            result = target(*args, _loc=self._localized)
+        except SystemExit as exit_:
+            # The process of a real pool is gone then, and its parent tells the request.
+            error_callback(_worker_lost(exit_))
+        else:
+            callback(result)
+        finally:
+            _set_task_join_will_block(blocks)
+
+
+def _worker_lost(exit_: SystemExit) -> ExceptionInfo:
+    try:
+        message = f"Worker exited prematurely: exitcode {exit_.code}."
+        raise WorkerLostError(message) from exit_
+    except WorkerLostError:
+        return ExceptionInfo()
+
+
+class _Strategies(dict[str, Callable[..., Any]]):
+    """Celery's strategy of each task, made when its first message comes."""
+
+    def __init__(self, consumer: InProcessConsumer) -> None:
+        super().__init__()
+        self._consumer = consumer
+
+    def __missing__(self, name: str) -> Callable[..., Any]:
+        consumer = self._consumer
+        task = consumer.app.tasks[name]
+        consumer.trace(task)
+        strategy: Callable[..., Any] = task.start_strategy(consumer.app, consumer)
+        self[name] = strategy
+        return strategy
+
+
+#: Hub.call_soon of a worker defers acknowledgements to its event loop; there is none.
+_HUB: Final = SimpleNamespace(call_soon=lambda callback: callback())
+
+
+def _ignore(*_: object) -> None:
+    """Prefetch counts matter only where messages are fetched ahead."""
+
+
+class InProcessConsumer(Consumer):
+    """Celery's consumer without its connection: messages are handed to it.
+
+    Args:
+        app: The app of the worker.
+        clock: What `eta` and `countdown` wait for.
+
+    Attributes:
+        timer: Requests that wait for their time.
+        on_message: Handles one message: Celery's own task handler.
+
+    Source:
+        `celery.worker.consumer.Consumer.__init__`, for what a strategy asks of a consumer.
+    """
+
+    def __init__(self, app: Any, clock: VirtualClock) -> None:  # noqa: ANN401
+        self.app = app
+        self.hostname = default_nodename(None)
+        self.pool = _Pool(app, self.hostname)
+        self.timer = Timer(clock)
+        self.hub = _HUB
+        self.controller = SimpleNamespace(state=worker_state)
+        self.qos = SimpleNamespace(increment_eventually=_ignore, decrement_eventually=_ignore)
+        self.event_dispatcher = None
+        self.connection_errors = ()
+        self.disable_rate_limits = True
+        self.task_buckets: dict[str, Any] = defaultdict(lambda: None)
+        self.on_task_message: set[Any] = set()
+        self._maximum_prefetch_restored = True
+        self._traced: list[tuple[Any, Any]] = []
+        self.strategies = _Strategies(self)
+        self.on_message: Callable[[Any], None] = self.create_task_handler()
+
+    def trace(self, task: Any) -> None:  # noqa: ANN401
+        """Give a task the tracer of this worker, as a worker does at its start."""
+        self._traced.append((task, task.__trace__))
+        task.__trace__ = build_tracer(
+            task.name, task, self.app.loader, self.hostname, app=self.app
+        )
+
+    def on_task_request(self, request: Any) -> None:  # noqa: ANN401
+        """Execute a request; `WorkController._process_task` of a real worker."""
+        try:
+            request.execute_using_pool(self.pool)
+        except TaskRevokedError:
+            pass
+
+    def close(self) -> None:
+        """Take the tracers off again."""
+        while self._traced:
+            task, trace = self._traced.pop()
+            if trace is None:
+                del task.__trace__
+            else:
+                task.__trace__ = trace

@@ -1,0 +1,65 @@
+"""What waits to be run: messages that can run now, and requests that wait for their time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+from pytest_taskprogress.engines.base import PendingTask
+from pytest_taskprogress.engines.broker import Broker
+from pytest_taskprogress.engines.consumer import InProcessConsumer
+
+__all__ = ["Pending"]
+
+
+class Pending:
+    """The one line of work of an engine.
+
+    Messages run in the order of their publication. Requests with a countdown or an eta run in the
+    order of their time, then of their publication, and only when no message can run.
+
+    Args:
+        broker: Where messages wait.
+        consumer: Where requests wait for their time, and what runs both.
+    """
+
+    def __init__(self, broker: Broker, consumer: InProcessConsumer) -> None:
+        self._broker = broker
+        self._consumer = consumer
+        self._choosing = threading.Lock()
+
+    def take(self) -> Callable[[], None] | None:
+        """Take the next piece of work; None if there is none."""
+        with self._choosing:
+            if self._broker.waiting:
+                message = self._broker.take()
+                return lambda: self._consumer.on_message(message)
+            return self._consumer.timer.take()
+
+    @property
+    def next_at(self) -> float | None:
+        """Seconds of the clock at which work can run; 0.0 for now, None if there is none."""
+        return 0.0 if self._broker.waiting else self._consumer.timer.next_at
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self._broker.clear()
+        self._consumer.timer.clear()
+
+    def __bool__(self) -> bool:
+        return self.next_at is not None
+
+    def __iter__(self) -> Iterator[PendingTask]:
+        for message in list(self._broker.waiting):
+            headers = message["headers"]
+            yield PendingTask(headers.get("task", "?"), headers.get("id", "?"))
+        for at, request in self._consumer.timer.requests:
+            yield PendingTask(request.name, request.id, at)
+
+    def __str__(self) -> str:
+        """The first of them, a line each, for messages."""
+        waiting = list(self)
+        lines = [f"  {each}" for each in waiting[:10]]
+        if len(waiting) > len(lines):
+            lines.append(f"  and {len(waiting) - len(lines)} more")
+        return "\n".join(lines) or "  nothing"

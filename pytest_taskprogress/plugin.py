@@ -1,0 +1,191 @@
+"""The pytest plugin: fixtures and hooks, thin.
+
+Each fixture is a wrapper of something public. Celery, and all that needs it, is imported when the
+first fixture is used.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Generator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from pytest_taskprogress import options
+
+if TYPE_CHECKING:
+    from pytest_taskprogress.engines.backend import FakeBackend
+    from pytest_taskprogress.engines.eager import EagerEngine
+    from pytest_taskprogress.listeners.capturing import CaptureListener
+
+_OPTIONS: Final = pytest.StashKey[options.Options]()
+_APP: Final = pytest.StashKey[Any]()
+_ENGINE: Final = pytest.StashKey["EagerEngine"]()
+_INSTALLED: Final = pytest.StashKey[ExitStack]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    options.add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker, and check the options before anything runs."""
+    config.addinivalue_line(
+        "markers",
+        "taskprogress(limit=...): options of the taskprogress fixtures for a test, a class or a"
+        " module; limit: how many messages one drain may run",
+    )
+    config.stash[_OPTIONS] = options.of_config(config)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Check every marker before the first test runs."""
+    for item in items:
+        _options_of(item, config)
+
+
+def _options_of(item: pytest.Item, config: pytest.Config) -> options.Options:
+    found = config.stash[_OPTIONS]
+    # The closest marker is applied last.
+    for marker in reversed(list(item.iter_markers("taskprogress"))):
+        found = options.with_marker(found, marker.kwargs, marker.args)
+    return found
+
+
+# -- fixtures -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def taskprogress_app() -> Any:  # noqa: ANN401
+    """The Celery app whose tasks are tested: the current app; override it to return your own.
+
+    Override it, with scope "session", in a conftest.py or a test module:
+
+        @pytest.fixture(scope="session")
+        def taskprogress_app():
+            return proj.celery.app
+    """
+    from pytest_taskprogress.engines.installation import current_app
+
+    return current_app()
+
+
+@pytest.fixture(scope="session")
+def taskprogress(taskprogress_app: Any, request: pytest.FixtureRequest) -> EagerEngine:  # noqa: ANN401
+    """Run Celery tasks in this process as a worker would, and keep every state they store.
+
+    `run(task, *args, **kwargs)` returns a TaskRun with `state`, `states`, `percents`, `result`, ...;
+    `delay()` in the code under test runs too. One object for the session, as new in every test, so
+    that it may be used under `@given`.
+    """
+    from pytest_taskprogress.engines.eager import EagerEngine
+
+    engine = EagerEngine()
+    request.config.stash[_ENGINE] = engine
+    _install(request.config, engine, taskprogress_app)
+    return engine
+
+
+@pytest.fixture(scope="session")
+def taskprogress_backend(taskprogress: EagerEngine) -> FakeBackend:
+    """The result backend in memory that the tasks of the `taskprogress` engine write to."""
+    # Every test has a new one; what is returned here stays.
+    return taskprogress.current_backend
+
+
+@pytest.fixture(scope="session")
+def taskprogress_capture(taskprogress: EagerEngine) -> CaptureListener:
+    """The listener that keeps the transitions of the `taskprogress` engine; see its `history`."""
+    return taskprogress.capture
+
+
+# -- a new engine for every test ------------------------------------------------------------------
+
+
+def _install(config: pytest.Config, engine: EagerEngine, app: Any) -> None:  # noqa: ANN401
+    config.stash[_APP] = app
+    stack = config.stash[_INSTALLED] = ExitStack()
+    stack.enter_context(engine.installed(app))
+
+
+def _uninstall(config: pytest.Config) -> None:
+    config.stash.get(_INSTALLED, ExitStack()).close()
+
+
+def _engine_of(item: pytest.Item) -> EagerEngine | None:
+    if "taskprogress" not in getattr(item, "fixturenames", ()):
+        return None
+    return item.config.stash.get(_ENGINE, None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
+    """Install the engine before the fixtures of a test that uses it."""
+    config = item.config
+    engine = _engine_of(item)
+    if engine is not None:
+        _install(config, engine, config.stash[_APP])
+    result = yield
+    engine = _engine_of(item)
+    if engine is not None:
+        app = item.funcargs["taskprogress_app"]  # type: ignore[attr-defined]
+        if app is not config.stash[_APP]:
+            # This test's module or class overrides the fixture that the engine was made with.
+            _uninstall(config)
+            _install(config, engine, app)
+        engine.limit = _options_of(item, config).limit
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a test whose listeners raised."""
+    result = yield
+    engine = _engine_of(item)
+    if engine is not None:
+        engine.check_listeners()
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object]:
+    """Take the engine off the app again, after the other fixtures were torn down."""
+    try:
+        return (yield)
+    finally:
+        _uninstall(item.config)
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Explain why a history is not what a test expects."""
+    if op != "==":
+        return None
+    transitions = sys.modules.get("pytest_taskprogress.core.transitions")
+    if transitions is None:
+        return None
+    History = transitions.History  # noqa: N806
+    for history, expected in ((left, right), (right, left)):
+        if isinstance(history, History) and isinstance(expected, (list, tuple)):
+            return _difference(history, list(expected))
+    return None
+
+
+def _difference(history: Any, expected: list[object]) -> list[str]:  # noqa: ANN401
+    states = history.states
+    stored = [each for each in history if each.stored]
+    at = next(
+        (i for i, (a, b) in enumerate(zip(states, expected, strict=False)) if a != b),
+        min(len(states), len(expected)),
+    )
+    want = repr(expected[at]) if at < len(expected) else "nothing more"
+    got = repr(states[at]) if at < len(states) else "nothing more"
+    lines = [f"{'->' if i == at else '  '} {each}" for i, each in enumerate(stored)]
+    return [
+        f"{states} == {expected}",
+        f"First difference at [{at}]: expected {want}, got {got}",
+        "What was stored:",
+        *lines,
+    ]

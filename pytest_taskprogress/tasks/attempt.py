@@ -1,0 +1,68 @@
+"""One execution of a task, as its observers see it: who reports in it, and how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+__all__ = ["Attempt", "Ending", "Reporter", "attempt_of"]
+
+#: Attribute of Celery's request that holds its attempt.
+_ATTRIBUTE: Final = "taskprogress_attempt"
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The outcome that an observer gave an attempt.
+
+    Attributes:
+        state: A terminal state.
+        meta: What goes with it.
+        exception: What a client's `get()` raises; None for SUCCESS.
+    """
+
+    state: str
+    meta: dict[str, Any]
+    exception: Exception | None = None
+
+
+class Reporter(Protocol):
+    """Who reports in an attempt: an Observer."""
+
+    def flush(self) -> None:
+        """Write the report that `throttle` holds back."""
+
+    def on_error(self, error: Exception) -> None:
+        """Hear that the attempt ends in an error."""
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One execution of a task.
+
+    Attributes:
+        keeps_ending: True if the task stores the ending itself, when its function returns.
+        reporters: The observers in it.
+        ending: The outcome that one of them gave it; None while it goes on.
+    """
+
+    keeps_ending: bool = False
+    reporters: list[Reporter] = field(default_factory=list)
+    ending: Ending | None = None
+
+
+def attempt_of(request: Any, *, new: Attempt | None = None) -> Attempt | None:  # noqa: ANN401
+    """The attempt of a request.
+
+    Args:
+        request: A `celery.app.task.Context`.
+        new: What becomes its attempt if it has none.
+
+    Returns:
+        None if it has none, and none was given.
+    """
+    attempt: Attempt | None = vars(request).get(_ATTRIBUTE)
+    if attempt is None and new is not None:
+        setattr(request, _ATTRIBUTE, new)
+        return new
+    return attempt

@@ -1,0 +1,102 @@
+"""The task base under which an Observer's outcome is final."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+from celery import Task
+from celery.exceptions import Ignore, Retry, TaskPredicate
+
+from pytest_taskprogress.core.errors import TaskProgressWarning
+from pytest_taskprogress.core.states import FAILURE, SUCCESS
+from pytest_taskprogress.tasks.attempt import Attempt, attempt_of
+
+__all__ = ["ProgressTask"]
+
+logger = logging.getLogger(__name__)
+
+
+class ProgressTask(Task):
+    """A task whose outcome is the one that its Observer gave it.
+
+    With a plain Task, Celery stores SUCCESS over the FAILURE that `observer.fail()` stored, as soon
+    as the function returns. Under this base the outcome waits until the function ends, and is then
+    stored once, by Celery's own code: after `fail` and `exception` the task fails with that
+    exception, so that `on_failure`, `link_error` and chord errbacks run and `get()` raises it; after
+    `success` it succeeds with what the function returns, or with the meta if that is None.
+
+        @app.task(bind=True, base=ProgressTask)
+        def check(self, path):
+            observer = Observer(self)
+            if not readable(path):
+                observer.fail("Cannot read %s", path)
+                return
+            observer.success("Read %s", path)
+    """
+
+    abstract = True
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Run the task, and end it as its observers said.
+
+        Called as a plain function, outside a worker, it only runs.
+        """
+        request = self.request_stack.top
+        if request is None or request.called_directly or attempt_of(request) is not None:
+            return super().__call__(*args, **kwargs)
+        # Celery's own mark of a task that is past its custom __call__: what is called as a function
+        # from here on gets a request of its own.
+        request._protected = 1  # noqa: SLF001
+        attempt = Attempt(keeps_ending=True)
+        attempt_of(request, new=attempt)
+        try:
+            value = self.run(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - re-raised, or logged if the task has succeeded
+            return _end_by_error(attempt, error)
+        return _end(attempt, value)
+
+    def retry(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Ask for another attempt, unless an Observer has ended the task."""
+        attempt = attempt_of(self.request)
+        if attempt is not None and attempt.keeps_ending and attempt.ending is not None:
+            message = (
+                f"{self.name}: retry() after its Observer ended it with {attempt.ending.state};"
+                " the task is not retried"
+            )
+            warnings.warn(message, TaskProgressWarning, stacklevel=2)
+            raise Ignore(message)
+        return super().retry(*args, **kwargs)
+
+
+def _end(attempt: Attempt, value: Any) -> Any:  # noqa: ANN401
+    for reporter in attempt.reporters:
+        reporter.flush()
+    ending = attempt.ending
+    if ending is None:
+        return value
+    if ending.state == FAILURE and ending.exception is not None:
+        raise ending.exception
+    if ending.state == SUCCESS:
+        return ending.meta if value is None else value
+    message = f"the task ended with {ending.state}, which is stored"
+    raise Ignore(message)
+
+
+def _end_by_error(attempt: Attempt, error: Exception) -> Any:  # noqa: ANN401
+    for reporter in attempt.reporters:
+        reporter.flush()
+        if not isinstance(error, TaskPredicate):
+            reporter.on_error(error)
+    ending = attempt.ending
+    if ending is None or isinstance(error, Retry) or ending.exception is error:
+        raise error
+    if ending.state == SUCCESS and not isinstance(error, TaskPredicate):
+        message = "the task raised after its Observer had ended it with SUCCESS, which stays: %r"
+        logger.error(message, error, exc_info=error)
+        warnings.warn(message % error, TaskProgressWarning, stacklevel=2)
+    try:
+        return _end(attempt, None)
+    except Exception as outcome:
+        raise outcome from error

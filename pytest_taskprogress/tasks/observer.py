@@ -1,0 +1,493 @@
+"""The Observer: how a task tells how far it has come, and how it ended."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import warnings
+from collections.abc import Iterable, Mapping
+from types import FrameType
+from typing import Any, Final, TypeVar
+
+from pytest_taskprogress.core.clock import Clock
+from pytest_taskprogress.core.errors import TaskProgressWarning
+from pytest_taskprogress.core.messages import as_text, format_message
+from pytest_taskprogress.core.progress import Number, Progress, number
+from pytest_taskprogress.core.states import (
+    EXCEPTION_STATES,
+    FAILURE,
+    PROGRESS,
+    SUCCESS,
+    TERMINAL_STATES,
+)
+from pytest_taskprogress.tasks.attempt import Attempt, Ending, attempt_of
+from pytest_taskprogress.tasks.failures import (
+    as_exception,
+    exception_info,
+    is_failure_type,
+    raised_at,
+)
+from pytest_taskprogress.tasks.track import Track
+
+__all__ = ["Observer"]
+
+T = TypeVar("T")
+
+logger = logging.getLogger(__name__)
+
+_RESERVED: Final = frozenset(
+    {"pending", "description", "current", "total", "percent", "elapsed", "name"}
+)
+_RESERVED_OF_EXCEPTIONS: Final = _RESERVED | {"exc_type", "exc_message", "exc_module"}
+_NOT_GIVEN: Final = -1
+
+
+class Observer:
+    """Reports the progress and the outcome of a task.
+
+        @app.task(bind=True, base=ProgressTask)
+        def import_users(self, rows):
+            observer = Observer(self)
+            for row in observer.track(rows, "Importing users"):
+                save(row)
+            _, meta = observer.success("Imported %d users", len(rows))
+            return meta
+
+    Each report stores `pending, description, current, total, percent, elapsed`, and `name` if
+    `scan_task` has one. It belongs to the task that ran when it was made, and may be used from any
+    thread. Where there is no task id (the task was called as a plain function) it counts and logs,
+    and stores nothing.
+
+    `current` never falls and never exceeds `total` in what is stored: a value out of these bounds is
+    clamped, with a `TaskProgressWarning`. After an outcome (`success`, `fail`, `exception`, or a
+    terminal `state`) later reports change nothing, and warn. A message that cannot be formatted is
+    stored as it is, with a warning.
+
+    Args:
+        task: The bound task (`self`); None reports to nobody.
+        position: Where it begins.
+        scan_task: Something with `name`, `active` and `save()`: when the task ends, `active` becomes
+            False and it is saved, once.
+        _logger: Where `do_log` and outcomes go; see `logger`.
+        throttle: Seconds in which at most one report is stored. The first, the complete one, every
+            change of state and the outcome are always stored; see `flush`.
+        check_abort: Whether each report of an abortable task checks for an abort.
+        clock: What `elapsed` and `throttle` go by. None: the clock of the result backend if it has
+            one (an engine's has), else the machine's.
+
+    Raises:
+        TypeError: If the task has no `update_state`.
+        ProgressValueError: If `position` or `throttle` is no finite number of 0 or more.
+
+    Source:
+        `mastf.core.progress.Observer`, for members, parameters and defaults.
+    """
+
+    def __init__(
+        self,
+        task: Any,  # noqa: ANN401 - a bound task, or something that can stand for one
+        position: Number = 0,
+        scan_task: Any = None,  # noqa: ANN401
+        _logger: logging.Logger | None = None,
+        *,
+        throttle: float | None = None,
+        check_abort: bool = True,
+        clock: Clock | None = None,
+    ) -> None:
+        if task is not None and not callable(getattr(task, "update_state", None)):
+            message = f"an Observer needs a bound task (self), got task={task!r}; use bind=True"
+            raise TypeError(message)
+        self._task = task
+        self._scan_task = scan_task
+        self._logger = _logger or logger
+        self._throttle = None if throttle is None else Progress(throttle, None).current
+        self._request = getattr(task, "request", None)
+        self._task_id = getattr(self._request, "id", None)
+        # A stand-in without a request stores as well; a task without a request id cannot.
+        self._stores = task is not None and (self._request is None or self._task_id is not None)
+        self._check_abort = getattr(task, "raise_if_aborted", None) if check_abort else None
+        self._attempt = Attempt()
+        if self._task_id is not None:
+            self._attempt = attempt_of(self._request, new=self._attempt) or self._attempt
+            clock = clock or _clock_of(task)
+        self._attempt.reporters.append(self)
+        self._clock = clock or Clock()
+        self._began = self._clock.monotonic()
+        self._lock = threading.RLock()
+        self._pos: Number = Progress(position, None).current
+        self._last: Progress | None = None
+        self._written: tuple[str, float] | None = None
+        self._held: tuple[str, dict[str, Any]] | None = None
+        self._closed = False
+
+    @property
+    def task(self) -> Any:  # noqa: ANN401
+        """The observed task."""
+        return self._task
+
+    @property
+    def logger(self) -> logging.Logger:
+        """Where messages are logged."""
+        return self._logger
+
+    @logger.setter
+    def logger(self, value: logging.Logger) -> None:
+        self._logger = value
+
+    @property
+    def pos(self) -> Number:
+        """The current position, in the units of `total`."""
+        return self._pos
+
+    @pos.setter
+    def pos(self, val: Number) -> None:
+        self._pos = number(val, "pos")
+
+    def increment(self, val: Number = 1) -> Number:
+        """Move the position, without a report.
+
+        Args:
+            val: How far.
+
+        Returns:
+            The new position.
+
+        Raises:
+            ProgressValueError: If it is no finite number.
+        """
+        with self._lock:
+            self._pos = number(self._pos + number(val, "val"), "pos")
+            return self._pos
+
+    def create_meta(self) -> dict[str, Any]:
+        """Begin the dict of a report; a subclass may add keys."""
+        return {"pending": False}
+
+    def update(
+        self,
+        msg: str,
+        *args: object,
+        current: Number = _NOT_GIVEN,
+        increment: bool = True,
+        step: Number = 1,
+        total: Number | None = 100,
+        state: str = PROGRESS,
+        meta: Mapping[str, Any] | None = None,
+        do_log: bool = False,
+        log_level: int | str = logging.DEBUG,
+    ) -> tuple[str, dict[str, Any]]:
+        """Report.
+
+        Args:
+            msg: The message; `msg % args` if there are args, as in `logging`.
+            args: Its arguments.
+            current: Position; -1: the own one.
+            increment: Whether the own position is moved by `step` first.
+            step: How far; its sign does not count, and 0 is 1.
+            total: Position at which the task is complete; 0: it is; None: nobody knows.
+            state: State to store. A terminal one is an outcome.
+            meta: Keys to add.
+            do_log: Whether the message is logged too.
+            log_level: At which level; a number or a name.
+
+        Returns:
+            The state, and the dict that goes with it. After an outcome: those of the outcome.
+
+        Raises:
+            ProgressValueError: If a number is NaN, infinite or no number, or `total` is negative.
+            TypeError: If `meta` is no mapping or `state` no text.
+            ValueError: If `meta` has a reserved key, or there is no such `log_level`.
+            TaskAborted: If the task is abortable and was aborted.
+        """
+        if self._check_abort is not None:
+            self._check_abort()
+        extra = _extra_keys(meta, state)
+        with self._lock:
+            if self._attempt.ending is not None:
+                return self._after_the_end(state)
+            if isinstance(current, (int, float)) and current == _NOT_GIVEN:
+                position = self._pos
+                if increment:
+                    position = number(position + (abs(number(step, "step")) or 1), "pos")
+            else:
+                position = number(current, "current")
+            progress = self._bounded(position, total)
+            data = self._meta(_formatted(msg, args), progress, extra)
+            if state in TERMINAL_STATES:
+                failure = None
+                if state in EXCEPTION_STATES:
+                    failure = as_exception(RuntimeError, data["description"])
+                return self._end(state, data, failure, do_log=do_log, log_level=log_level)
+            if state in EXCEPTION_STATES:
+                data.update(exception_info(as_exception(RuntimeError, data["description"])))
+            if self._is_due(state, progress):
+                self._write(state, data)
+            else:
+                self._held = (state, data)
+        if do_log:
+            self._log(log_level, data)
+        return state, data
+
+    def success(self, msg: str = "", *args: object) -> tuple[str, dict[str, Any]]:
+        """End the task with SUCCESS; the position is left at the total.
+
+        Args:
+            msg: The message; `msg % args` if there are args.
+            args: Its arguments.
+
+        Returns:
+            SUCCESS, and the dict that goes with it: return it from the task.
+        """
+        with self._lock:
+            if self._attempt.ending is not None:
+                return self._after_the_end(SUCCESS)
+            total = self._pos if self._last is None or self._last.total is None else self._last.total
+            if self._last is None:
+                total = max(self._pos, 100)
+            progress = self._bounded(total, total)
+            data = self._meta(_formatted(msg, args), progress, {})
+            return self._end(SUCCESS, data, None, do_log=True, log_level=logging.INFO)
+
+    def fail(
+        self, msg: str, exc_type: Any = RuntimeError, *args: object  # noqa: ANN401
+    ) -> tuple[str, dict[str, Any]]:
+        """End the task with FAILURE; the position stays where it is.
+
+        Args:
+            msg: The message; `msg % args` if there are args.
+            exc_type: Class of the exception that a client's `get()` raises; None: RuntimeError.
+                Anything else is the first of the args.
+            args: Arguments of the message.
+
+        Returns:
+            FAILURE, and the dict that goes with it.
+        """
+        if exc_type is None:
+            exc_type = RuntimeError
+        elif not is_failure_type(exc_type):
+            args, exc_type = (exc_type, *args), RuntimeError
+        with self._lock:
+            if self._attempt.ending is not None:
+                return self._after_the_end(FAILURE)
+            text = _formatted(msg, args)
+            failure = raised_at(as_exception(exc_type, text), _caller())
+            return self._fail(text, failure, logging.WARNING)
+
+    def exception(
+        self, exception: Exception, msg: str, *args: object
+    ) -> tuple[str, dict[str, Any]]:
+        """End the task with FAILURE by an exception that was caught; the position stays.
+
+        Args:
+            exception: What a client's `get()` raises.
+            msg: The message; `msg % args` if there are args.
+            args: Its arguments.
+
+        Returns:
+            FAILURE, and the dict that goes with it.
+
+        Raises:
+            TypeError: If it is no exception.
+        """
+        if not isinstance(exception, BaseException):
+            message = f"exception() takes an exception, got exception={exception!r}; see fail()"
+            raise TypeError(message)
+        if not isinstance(exception, Exception):
+            exception = as_exception(type(exception), as_text(exception))
+        with self._lock:
+            if self._attempt.ending is not None:
+                return self._after_the_end(FAILURE)
+            return self._fail(
+                _formatted(msg, args), raised_at(exception, _caller()), logging.ERROR
+            )
+
+    def track(self, iterable: Iterable[T], msg: str, total: Number | None = None) -> Track[T]:
+        """Go through an iterable, with a report after each item.
+
+        Args:
+            iterable: The items.
+            msg: The message of each report.
+            total: How many there are; None: its length, and if it has none nobody knows.
+
+        Returns:
+            An iterator over the items, and a context manager; see `Track`.
+        """
+        return Track(self, iterable, msg, total)
+
+    def flush(self) -> None:
+        """Store the report that `throttle` holds back; a ProgressTask does that at its end."""
+        with self._lock:
+            if self._held is not None and self._attempt.ending is None:
+                self._write(*self._held)
+
+    def on_error(self, error: Exception) -> None:
+        """Take note that the task ends in an error that it does not catch; a ProgressTask calls it."""
+        with self._lock:
+            if self._attempt.ending is None:
+                self._fail(as_text(error), error, logging.ERROR)
+
+    # -- how --------------------------------------------------------------------------------------
+
+    def _bounded(self, position: Number, total: Any) -> Progress:  # noqa: ANN401
+        if total is not None:
+            total = Progress(0, total).total
+        last = self._last
+        floor = last.current if last is not None and last.total == total else 0
+        elapsed = max(self._clock.monotonic() - self._began, 0.0)
+        progress = Progress.clamp(position, total, round(elapsed, 6), at_least=floor)
+        if progress.current != position:
+            was = f" after current={floor!r}" if floor else ""
+            _warn(
+                f"current={position!r} is out of bounds for total={total!r}{was}:"
+                f" {progress.current!r} is stored"
+            )
+        self._last = progress
+        self._pos = progress.current
+        return progress
+
+    def _meta(self, text: str, progress: Progress, extra: Mapping[str, Any]) -> dict[str, Any]:
+        data = self.create_meta()
+        data["description"] = text
+        data["current"] = progress.current
+        data["total"] = progress.total
+        data["percent"] = progress.percent
+        data["elapsed"] = progress.elapsed
+        name = getattr(self._scan_task, "name", None)
+        if name:
+            data["name"] = name
+        data.update(extra)
+        return data
+
+    def _fail(
+        self, text: str, failure: Exception, log_level: int
+    ) -> tuple[str, dict[str, Any]]:
+        total = 100 if self._last is None else self._last.total
+        progress = self._bounded(self._pos, total)
+        data = self._meta(text, progress, {})
+        return self._end(FAILURE, data, failure, do_log=True, log_level=log_level)
+
+    def _end(
+        self,
+        state: str,
+        data: dict[str, Any],
+        failure: Exception | None,
+        *,
+        do_log: bool,
+        log_level: int | str,
+    ) -> tuple[str, dict[str, Any]]:
+        if failure is not None:
+            data.update(exception_info(failure))
+        waits = self._attempt.keeps_ending and state in (SUCCESS, FAILURE)
+        if not waits:
+            self._write(state, data)
+        elif self._held is not None:
+            self._write(*self._held)
+        self._attempt.ending = Ending(state, data, failure)
+        if do_log:
+            self._log(log_level, data)
+        for reporter in self._attempt.reporters:
+            if isinstance(reporter, Observer):
+                reporter._close()
+        return state, data
+
+    def _close(self) -> None:
+        scan_task, self._scan_task = self._scan_task, None
+        if scan_task is not None:
+            scan_task.active = False
+            scan_task.save()
+
+    def _after_the_end(self, state: str) -> tuple[str, dict[str, Any]]:
+        ending = self._attempt.ending
+        if ending is None:  # pragma: no cover - callers have looked
+            return state, {}
+        _warn(f"{state} was reported after the task had ended with {ending.state}: ignored")
+        return ending.state, ending.meta
+
+    def _is_due(self, state: str, progress: Progress) -> bool:
+        if self._throttle is None or self._written is None or progress.complete:
+            return True
+        last_state, at = self._written
+        return state != last_state or self._clock.monotonic() - at >= self._throttle
+
+    def _write(self, state: str, data: dict[str, Any]) -> None:
+        self._held = None
+        if self._throttle is not None:
+            self._written = (state, self._clock.monotonic())
+        task = self._task
+        if not self._stores:
+            return
+        if self._request is None or task.request is self._request:
+            task.update_state(task_id=self._task_id, state=state, meta=data)
+            return
+        # A helper thread has no request: it writes with the one of the task that it helps.
+        task.request_stack.push(self._request)
+        try:
+            task.update_state(task_id=self._task_id, state=state, meta=data)
+        finally:
+            task.request_stack.pop()
+
+    def _log(self, level: int | str, data: dict[str, Any]) -> None:
+        if isinstance(level, str):
+            named = logging.getLevelName(level.upper())
+            if not isinstance(named, int):
+                message = f"there is no log level {level!r}; use a number or a name as in logging"
+                raise ValueError(message)
+            level = named
+        self._logger.log(level, "%s", data["description"])
+
+
+def _clock_of(task: Any) -> Clock | None:  # noqa: ANN401
+    clock = getattr(getattr(task, "backend", None), "clock", None)
+    return clock if isinstance(clock, Clock) else None
+
+
+def _extra_keys(meta: Any, state: Any) -> Mapping[str, Any]:  # noqa: ANN401
+    if not isinstance(state, str) or not state:
+        message = f"state must be the name of a state, got state={state!r}"
+        raise TypeError(message)
+    if meta is None:
+        return {}
+    if not isinstance(meta, Mapping):
+        message = f"meta must be a mapping, got meta={meta!r}"
+        raise TypeError(message)
+    reserved = (_RESERVED_OF_EXCEPTIONS if state in EXCEPTION_STATES else _RESERVED) & meta.keys()
+    if reserved:
+        names = ", ".join(sorted(reserved))
+        message = f"meta must not override what the Observer stores, got the key(s) {names}"
+        raise ValueError(message)
+    return meta
+
+
+def _formatted(msg: object, args: tuple[Any, ...]) -> str:
+    """Format a message; one that cannot be formatted is kept as it is, with a warning."""
+    text, wrong = format_message(msg, args)
+    if wrong is not None:
+        _warn(f"the message {text!r} cannot be formatted with its {len(args)} args ({wrong})")
+    return text
+
+
+def _caller() -> FrameType | None:
+    """The frame that reported: the first outside this package."""
+    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to look at the caller
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
+        frame = frame.f_back  # type: ignore[assignment]
+    return frame
+
+
+_PACKAGE: Final = f"{__name__.partition('.')[0]}."
+
+
+def _warn(message: str) -> None:
+    frame = _caller()
+    if frame is None:
+        warnings.warn(message, TaskProgressWarning, stacklevel=2)
+        return
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    warnings.warn_explicit(
+        f"{message} ({file}:{line})",
+        TaskProgressWarning,
+        file,
+        line,
+        registry=frame.f_globals.setdefault("__warningregistry__", {}),
+    )
