@@ -77,7 +77,7 @@ def taskprogress_app() -> Any:  # noqa: ANN401
 def taskprogress(taskprogress_app: Any, request: pytest.FixtureRequest) -> EagerEngine:  # noqa: ANN401
     """Run Celery tasks in this process as a worker would, and keep every state they store.
 
-    `run(task, *args, **kwargs)` returns a TaskRun with `state`, `states`, `percents`, `result`, ...;
+    `run(task, *args, **kwargs)` returns a TaskRun: `state`, `states`, `percents`, `result`, ...;
     `delay()` in the code under test runs too. One object for the session, as new in every test, so
     that it may be used under `@given`.
     """

@@ -82,7 +82,9 @@ class VirtualClock(Clock):
             ValueError: If seconds is negative or no finite number.
         """
         if not 0.0 <= seconds < float("inf"):
-            message = f"a clock only moves forward: expected seconds >= 0.0, got seconds={seconds!r}"
+            message = (
+                f"a clock only moves forward: expected seconds >= 0.0, got seconds={seconds!r}"
+            )
             raise ValueError(message)
         self._elapsed = round(self._elapsed + seconds, 6)
         return self._elapsed

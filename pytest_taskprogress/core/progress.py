@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import Final, Union
+from typing import Final, TypeAlias
 
 from pytest_taskprogress.core.errors import ProgressValueError
 
 __all__ = ["Number", "Progress", "number"]
 
-Number = Union[int, float]
+Number: TypeAlias = int | float
 
 _HUNDRED: Final = 100.0
 
@@ -28,7 +28,7 @@ def number(value: object, name: str) -> Number:
         An int for integral numbers, else a float: what every serialiser can carry.
 
     Raises:
-        ProgressValueError: If it is no number, or NaN, or infinite, or beyond what a float can hold.
+        ProgressValueError: If it is no number, NaN, infinite, or beyond what a float can hold.
     """
     if type(value) is not bool and isinstance(value, (Real, Decimal)):
         try:

@@ -11,10 +11,10 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Union
+from types import FrameType
+from typing import Any, Final
 
 from celery import states as celery_states
-from celery.backends.base import KeyValueStoreBackend
 from celery.exceptions import ImproperlyConfigured
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from kombu.exceptions import EncodeError
@@ -28,6 +28,7 @@ from pytest_taskprogress.core.states import (
     TERMINAL_STATES,
 )
 from pytest_taskprogress.core.transitions import Source, Transition
+from pytest_taskprogress.engines.internals import KeyValueStoreBackend
 from pytest_taskprogress.engines.refusals import refused_value
 
 __all__ = ["FakeBackend"]
@@ -41,27 +42,27 @@ _EXACT_SERIALIZERS: Final = frozenset({"json", "pickle"})
 
 #: Frames of these packages report on behalf of somebody; the first frame above them is the source.
 _REPORTERS: Final = ("celery.", "pytest_taskprogress.")
-Waiter = Callable[[tuple[str, ...], Union[float, None]], bool]
+Waiter = Callable[[tuple[str, ...], float | None], bool]
 _TRACER: Final = "celery.app.trace"
 
 
 class _Record:
     """What is stored under one key.
 
-    `payload` is what a real backend would hold; until somebody reads it, `meta` holds the same,
-    not encoded yet.
+    `payload` is what a real backend would hold. Until somebody reads it, it may be None, and `make`
+    makes what is to be encoded.
     """
 
-    __slots__ = ("expires_at", "meta", "payload", "state")
+    __slots__ = ("expires_at", "make", "payload", "state")
 
-    def __init__(self, state: str | None, expires_at: float | None) -> None:
+    def __init__(self, state: str | None, expires_at: float | None, payload: Any = None) -> None:
         self.state = state
         self.expires_at = expires_at
-        self.payload: Any = None
-        self.meta: Callable[[], dict[str, Any]] | None = None
+        self.payload = payload
+        self.make: Callable[[], dict[str, Any]] | None = None
 
 
-class FakeBackend(KeyValueStoreBackend):
+class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
     """A result backend in memory, with the semantics of Celery's key-value backends.
 
     The first SUCCESS is final; chords, groups, children, `forget`, expiry, `result_extended`, every
@@ -94,11 +95,11 @@ class FakeBackend(KeyValueStoreBackend):
 
     def __init__(
         self,
-        app: Any,  # noqa: ANN401 - a Celery app; celery-types has no type for a lazy one
-        *args: Any,  # noqa: ANN401
+        app: Any,
+        *args: Any,
         clock: Clock | None = None,
         url: str | None = None,
-        **kwargs: Any,  # noqa: ANN401
+        **kwargs: Any,
     ) -> None:
         if url is not None and url.rstrip("/") != _URL.rstrip("/"):
             message = f"the fake result backend has one URL: expected {_URL!r}, got url={url!r}"
@@ -122,7 +123,9 @@ class FakeBackend(KeyValueStoreBackend):
             and not getattr(self, "compression", None)
             and not app.conf.find_value_for_key("extended", "result")
         )
+        self._keys: dict[str, bytes] = {}
         self._version = 0
+        self._waiting = 0
         self._index = 0
         self._epoch = self.clock.monotonic()
         self._writing: _Record | None = None
@@ -164,6 +167,7 @@ class FakeBackend(KeyValueStoreBackend):
         """Forget every record and count, and begin to number the writes from 0."""
         with self._changed:
             self._records.clear()
+            self._keys.clear()
             self._cache.clear()
             self.reads.clear()
             self.writes.clear()
@@ -175,12 +179,12 @@ class FakeBackend(KeyValueStoreBackend):
     def store_result(
         self,
         task_id: str,
-        result: Any,  # noqa: ANN401 - whatever a task stores
+        result: Any,
         state: str,
         traceback: str | None = None,
-        request: Any = None,  # noqa: ANN401 - a celery.app.task.Context
-        **kwargs: Any,  # noqa: ANN401
-    ) -> Any:  # noqa: ANN401
+        request: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """Store a state, and tell the subscribers; Celery's contract otherwise.
 
         Raises:
@@ -188,7 +192,9 @@ class FakeBackend(KeyValueStoreBackend):
             ValueError: If there is no task id, or what is stored cannot be read back.
         """
         source = _source() if self._subscribers else None
-        key = self.get_key_for_task(task_id)
+        key = self._keys.get(task_id) or self._keys.setdefault(
+            task_id, self.get_key_for_task(task_id)
+        )
         with self._changed:
             old = self._live(key)
             old_state = PENDING if old is None else old.state or PENDING
@@ -204,7 +210,8 @@ class FakeBackend(KeyValueStoreBackend):
                     task_id, result, state, traceback, request, source, kwargs
                 )
             self._version += 1
-            self._changed.notify_all()
+            if self._waiting:
+                self._changed.notify_all()
             if self._subscribers:
                 self._tell(task_id, value, old_state, state, request, stored, source)
         return result
@@ -224,39 +231,36 @@ class FakeBackend(KeyValueStoreBackend):
         self,
         key: bytes,
         task_id: str,
-        value: Any,  # noqa: ANN401
+        value: Any,
         state: str,
         traceback: str | None,
-        request: Any,  # noqa: ANN401
+        request: Any,
     ) -> None:
-        record = _Record(state, self._deadline(self.expires))
-        if state in TERMINAL_STATES:
-            meta = self._get_result_meta(value, state, traceback, request)
+        def make() -> dict[str, Any]:
+            meta: dict[str, Any] = self._get_result_meta(value, state, traceback, request)
             meta["task_id"] = task_id
-            record.meta = lambda: meta
+            return meta
+
+        record = self._records[key] = _Record(state, self._deadline(self.expires))
+        if state in TERMINAL_STATES or request is None or getattr(request, "_children", None):
+            # It has the time in it, or a list that grows: it is what it is now.
+            meta = make()
+            record.make = lambda: meta
         else:
-            # A report is seldom read: what Celery stores with it is put together when it is.
-            children = len(getattr(request, "_children", None) or ())
+            # A report is seldom read: what Celery stores with it is put together when it is. What
+            # the task calls from now on is not among the children of this write.
+            record.make = lambda: make() | {"children": []}
 
-            def late() -> dict[str, Any]:
-                meta = self._get_result_meta(value, state, traceback, request)
-                meta["children"] = (meta["children"] or [])[:children] if request else None
-                meta["task_id"] = task_id
-                return meta
-
-            record.meta = late
-        self._records[key] = record
-
-    def _store_encoded(  # noqa: PLR0913 - Celery's signature, and what is told
+    def _store_encoded(
         self,
         task_id: str,
-        result: Any,  # noqa: ANN401
+        result: Any,
         state: str,
         traceback: str | None,
-        request: Any,  # noqa: ANN401
+        request: Any,
         source: Source | None,
         kwargs: dict[str, Any],
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         self._writing = None
         try:
             wire = super().store_result(task_id, result, state, traceback, request, **kwargs)
@@ -277,14 +281,14 @@ class FakeBackend(KeyValueStoreBackend):
         except EncodeError:
             return None
 
-    def _tell(  # noqa: PLR0913 - the parts of a transition
+    def _tell(
         self,
         task_id: str,
-        value: Any,  # noqa: ANN401
+        value: Any,
         old_state: str,
         state: str,
-        request: Any,  # noqa: ANN401
-        stored: bool,  # noqa: FBT001
+        request: Any,
+        stored: bool,
         source: Source | None,
     ) -> None:
         transition = Transition(
@@ -306,34 +310,33 @@ class FakeBackend(KeyValueStoreBackend):
 
     # -- Celery's interface: the key-value store --------------------------------------------------
 
-    def get(self, key: bytes) -> Any:  # noqa: ANN401 - text or bytes, by the serialiser
+    def get(self, key: bytes) -> Any:
         """Return what is stored under a key, encoded; None if nothing is."""
         with self._changed:
             if key.startswith(self.task_keyprefix):
                 self.reads[self._strip_prefix(key)] += 1
             return self._payload(key)
 
-    def _payload(self, key: bytes) -> Any:  # noqa: ANN401
+    def _payload(self, key: bytes) -> Any:
         record = self._live(key)
         if record is None:
             return None
-        if record.payload is None and record.meta is not None:
-            record.payload = self.encode(record.meta())
+        if record.payload is None and record.make is not None:
+            record.payload = self.encode(record.make())
         return record.payload
 
     def mget(self, keys: list[bytes]) -> list[Any]:
         """Return what is stored under each of some keys."""
         return [self.get(key) for key in keys]
 
-    def set(self, key: bytes, value: Any) -> None:  # noqa: ANN401
+    def set(self, key: bytes, value: Any) -> None:
         """Store an encoded value under a key."""
         self._set_with_state(key, value, None)
 
-    def _set_with_state(self, key: bytes, value: Any, state: str | None) -> None:  # noqa: ANN401
+    def _set_with_state(self, key: bytes, value: Any, state: str | None) -> None:
         expires = self._failure_expires if state == celery_states.FAILURE else self.expires
         with self._changed:
-            record = _Record(state, self._deadline(expires))
-            record.payload = value
+            record = _Record(state, self._deadline(expires), value)
             self._records[key] = self._writing = record
 
     def delete(self, key: bytes) -> None:
@@ -346,8 +349,7 @@ class FakeBackend(KeyValueStoreBackend):
         with self._changed:
             record = self._live(key)
             if record is None:
-                record = self._records[key] = _Record(None, self._deadline(self.expires))
-                record.payload = 0
+                record = self._records[key] = _Record(None, self._deadline(self.expires), 0)
             record.payload += 1
             return int(record.payload)
 
@@ -378,8 +380,8 @@ class FakeBackend(KeyValueStoreBackend):
         self,
         task_id: str,
         timeout: float | None = None,
-        interval: float = 0.5,  # noqa: ARG002 - nothing is polled
-        no_ack: bool = True,  # noqa: ARG002, FBT001, FBT002
+        interval: float = 0.5,
+        no_ack: bool = True,
         on_interval: Callable[[], object] | None = None,
     ) -> dict[str, Any]:
         """Wait until a task is ready, and return its record.
@@ -398,12 +400,12 @@ class FakeBackend(KeyValueStoreBackend):
                 on_interval()
             self._wait((task_id,), version, deadline)
 
-    def get_many(  # noqa: PLR0913 - Celery's signature
+    def get_many(
         self,
-        task_ids: Any,  # noqa: ANN401 - any iterable of ids
+        task_ids: Any,
         timeout: float | None = None,
-        interval: float = 0.5,  # noqa: ARG002
-        no_ack: bool = True,  # noqa: ARG002, FBT001, FBT002
+        interval: float = 0.5,
+        no_ack: bool = True,
         on_message: Callable[[dict[str, Any]], object] | None = None,
         on_interval: Callable[[], object] | None = None,
         max_iterations: int | None = None,
@@ -436,7 +438,11 @@ class FakeBackend(KeyValueStoreBackend):
             came = self._waiter(task_ids, left)
         else:
             with self._changed:
-                came = self._changed.wait_for(lambda: self._version != version, left)
+                self._waiting += 1
+                try:
+                    came = self._changed.wait_for(lambda: self._version != version, left)
+                finally:
+                    self._waiting -= 1
         if not came:
             message = "The operation timed out."
             raise CeleryTimeoutError(message)
@@ -444,12 +450,12 @@ class FakeBackend(KeyValueStoreBackend):
 
 def _source() -> Source | None:
     """The line that reported; None for what the worker's own code wrote."""
-    frame = sys._getframe(2)  # noqa: SLF001 - the documented way to look at the caller
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the documented way to look at the caller
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
         if module == _TRACER:
             return None
         if not module.startswith(_REPORTERS):
             return Source(frame.f_code.co_filename, frame.f_lineno)
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return None

@@ -38,7 +38,7 @@ class Engine(Protocol):
     """Runs Celery tasks for a test, and keeps what they wrote."""
 
     @property
-    def app(self) -> Any:  # noqa: ANN401
+    def app(self) -> Any:
         """The app that the engine is installed on."""
         ...
 
@@ -48,7 +48,7 @@ class Engine(Protocol):
         ...
 
     @property
-    def backend(self) -> Any:  # noqa: ANN401
+    def backend(self) -> Any:
         """The result backend that tasks write to."""
         ...
 
@@ -72,7 +72,7 @@ class Engine(Protocol):
         """What waits to be run, in order."""
         ...
 
-    def run(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> TaskRun:  # noqa: ANN401
+    def run(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> TaskRun:
         """Publish a task or a canvas, run all that comes of it, and return what happened."""
         ...
 
@@ -88,6 +88,6 @@ class Engine(Protocol):
         """Run messages until none waits; returns how many."""
         ...
 
-    def installed(self, app: Any) -> AbstractContextManager[Engine]:  # noqa: ANN401
+    def installed(self, app: Any) -> AbstractContextManager[Engine]:
         """Run what an app publishes, until left."""
         ...

@@ -27,7 +27,9 @@ class _Channel(virtual.Channel):
 
     do_restore = False
     # Bodies stay as they were encoded: there is no wire that wants text.
-    body_encoding = None
+    body_encoding: Any = None
+    #: Its transport.
+    connection: Any
 
     def _put(self, queue: str, message: dict[str, Any], **_: object) -> None:
         self.connection.broker.waiting.append(message)
@@ -40,10 +42,10 @@ class _Channel(virtual.Channel):
         self.connection.broker.waiting.clear()
         return size
 
-    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:  # noqa: FBT001, FBT002 - Kombu's signature
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
         self.connection.broker.delivered.pop(delivery_tag, None)
 
-    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: FBT001, FBT002 - Kombu's signature
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
         message = self.connection.broker.delivered.pop(delivery_tag, None)
         if requeue and message is not None:
             message["properties"]["delivery_info"]["redelivered"] = True
@@ -58,7 +60,7 @@ class _Transport(virtual.Transport):
     driver_type = "memory"
     driver_name = "taskprogress"
 
-    def __init__(self, client: Connection, **kwargs: Any) -> None:  # noqa: ANN401 - Kombu's signature
+    def __init__(self, client: Connection, **kwargs: Any) -> None:
         super().__init__(client, **kwargs)
         # Exchanges and bindings belong to the broker, as on a real one, not to a connection.
         self.state = self.broker.state
@@ -76,7 +78,7 @@ class _Producer(Producer):
         self._nesting = threading.local()
         self._declared: dict[str, object] = {}
 
-    def publish(self, body: Any, **options: Any) -> Any:  # noqa: ANN401 - Kombu's signature
+    def publish(self, body: Any, **options: Any) -> Any:  # type: ignore[override]
         # In memory there is nothing to retry, and an entity needs to be declared only once.
         options["retry"] = False
         options["declare"] = [
@@ -89,7 +91,7 @@ class _Producer(Producer):
 
     def _refusal(
         self,
-        body: Any,  # noqa: ANN401 - a message body of either protocol
+        body: Any,
         options: dict[str, Any],
         reason: EncodeError,
     ) -> NotSerializable:
@@ -104,7 +106,7 @@ class _Producer(Producer):
             reason=reason,
         )
 
-    def _is_new(self, entity: Any) -> bool:  # noqa: ANN401 - a Kombu Queue or Exchange
+    def _is_new(self, entity: Any) -> bool:
         if self._declared.get(entity.name) is entity:
             return False
         self._declared[entity.name] = entity
@@ -138,9 +140,10 @@ class _Pool:
 
     @property
     def connection(self) -> Connection:
-        return self._acquire()
+        connection: Connection = self._acquire()
+        return connection
 
-    def acquire(self, block: bool = False, timeout: float | None = None) -> Any:  # noqa: ANN401, ARG002, FBT001, FBT002 - Kombu's signature
+    def acquire(self, block: bool = False, timeout: float | None = None) -> Any:
         return self._acquire()
 
     def release(self, resource: object) -> None:
@@ -178,7 +181,7 @@ class Broker:
         self._transport = type("Transport", (_Transport,), {"broker": self})
         connection = _PooledConnection(transport=self._transport)
         producer = _Producer(connection, on_published)
-        self._channel = connection.default_channel
+        self._channel: Any = connection.default_channel
         self.connections = _Pool(lambda: connection)
         self.producers = _Pool(lambda: producer, self.connections)
 
@@ -186,7 +189,7 @@ class Broker:
         """Open a connection to this broker; stands for `app.connection_for_write`."""
         return Connection(transport=self._transport)
 
-    def take(self) -> virtual.Message:
+    def take(self) -> Any:
         """Take the next waiting message; it is unacknowledged until the worker says otherwise."""
         raw = self.waiting.popleft()
         self.delivered[raw["properties"]["delivery_tag"]] = raw

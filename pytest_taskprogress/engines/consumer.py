@@ -10,21 +10,20 @@ import heapq
 import os
 from collections import defaultdict
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any, Final
 
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import WorkerLostError
-from celery._state import _set_task_join_will_block, task_join_will_block
 from celery.app.trace import build_tracer
 from celery.exceptions import TaskRevokedError
 from celery.utils.nodenames import default_nodename
-from celery.worker import state as worker_state
-from celery.worker.consumer.consumer import Consumer
 from kombu.serialization import prepare_accept_content
 
 from pytest_taskprogress.core.clock import VirtualClock
+from pytest_taskprogress.engines.internals import Consumer, app_state, worker_state
 
 __all__ = ["InProcessConsumer", "Timer"]
 
@@ -43,7 +42,7 @@ class Timer:
 
     def call_at(
         self,
-        eta: float,  # noqa: ARG002 - Kombu counts it from the machine's clock
+        eta: float,
         function: Callable[..., object],
         args: tuple[Any, ...],
         **_: object,
@@ -94,12 +93,12 @@ class _Pool:
         hostname: Node name of the worker.
     """
 
-    def __init__(self, app: Any, hostname: str) -> None:  # noqa: ANN401
+    def __init__(self, app: Any, hostname: str) -> None:
         # What celery.app.trace keeps in a module global in a real worker's process.
         self._localized = [app._tasks, prepare_accept_content(app.conf.accept_content), hostname]  # noqa: SLF001
         self._pid = os.getpid()
 
-    def apply_async(  # noqa: PLR0913 - Celery's signature
+    def apply_async(
         self,
         target: Callable[..., Any],
         args: tuple[Any, ...] = (),
@@ -111,8 +110,8 @@ class _Pool:
     ) -> None:
         """Run a task now."""
         accept_callback(self._pid, monotonic())
-        blocks = task_join_will_block()
-        _set_task_join_will_block(True)
+        blocks = app_state.task_join_will_block()
+        app_state._set_task_join_will_block(True)  # noqa: FBT003, SLF001
         try:
             result = target(*args, _loc=self._localized)
         except SystemExit as exit_:
@@ -121,15 +120,13 @@ class _Pool:
         else:
             callback(result)
         finally:
-            _set_task_join_will_block(blocks)
+            app_state._set_task_join_will_block(blocks)  # noqa: SLF001
 
 
 def _worker_lost(exit_: SystemExit) -> ExceptionInfo:
-    try:
-        message = f"Worker exited prematurely: exitcode {exit_.code}."
-        raise WorkerLostError(message) from exit_
-    except WorkerLostError:
-        return ExceptionInfo()
+    error = WorkerLostError(f"Worker exited prematurely: exitcode {exit_.code}.")
+    error.__cause__ = exit_
+    return ExceptionInfo((type(error), error, exit_.__traceback__))
 
 
 class _Strategies(dict[str, Callable[..., Any]]):
@@ -156,7 +153,7 @@ def _ignore(*_: object) -> None:
     """Prefetch counts matter only where messages are fetched ahead."""
 
 
-class InProcessConsumer(Consumer):
+class InProcessConsumer(Consumer):  # type: ignore[misc]
     """Celery's consumer without its connection: messages are handed to it.
 
     Args:
@@ -171,9 +168,9 @@ class InProcessConsumer(Consumer):
         `celery.worker.consumer.Consumer.__init__`, for what a strategy asks of a consumer.
     """
 
-    def __init__(self, app: Any, clock: VirtualClock) -> None:  # noqa: ANN401
+    def __init__(self, app: Any, clock: VirtualClock) -> None:
         self.app = app
-        self.hostname = default_nodename(None)
+        self.hostname = default_nodename("")
         self.pool = _Pool(app, self.hostname)
         self.timer = Timer(clock)
         self.hub = _HUB
@@ -189,19 +186,15 @@ class InProcessConsumer(Consumer):
         self.strategies = _Strategies(self)
         self.on_message: Callable[[Any], None] = self.create_task_handler()
 
-    def trace(self, task: Any) -> None:  # noqa: ANN401
+    def trace(self, task: Any) -> None:
         """Give a task the tracer of this worker, as a worker does at its start."""
         self._traced.append((task, task.__trace__))
-        task.__trace__ = build_tracer(
-            task.name, task, self.app.loader, self.hostname, app=self.app
-        )
+        task.__trace__ = build_tracer(task.name, task, self.app.loader, self.hostname, app=self.app)
 
-    def on_task_request(self, request: Any) -> None:  # noqa: ANN401
+    def on_task_request(self, request: Any) -> None:
         """Execute a request; `WorkController._process_task` of a real worker."""
-        try:
+        with suppress(TaskRevokedError):
             request.execute_using_pool(self.pool)
-        except TaskRevokedError:
-            pass
 
     def close(self) -> None:
         """Take the tracers off again."""

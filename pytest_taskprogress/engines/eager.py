@@ -65,7 +65,7 @@ class EagerEngine:
         limit: How many messages one drain may run: what ends a task that requeues itself for ever.
     """
 
-    def __init__(self, app: Any = None, *, limit: int = 10_000) -> None:  # noqa: ANN401
+    def __init__(self, app: Any = None, *, limit: int = 10_000) -> None:
         self.limit = limit
         self._wanted = app
         self._clock = VirtualClock()
@@ -81,7 +81,7 @@ class EagerEngine:
     # -- what it is made of -----------------------------------------------------------------------
 
     @property
-    def app(self) -> Any:  # noqa: ANN401
+    def app(self) -> Any:
         """The app that it is installed on."""
         return self._installed.app
 
@@ -128,7 +128,7 @@ class EagerEngine:
     # -- on an app and off it ---------------------------------------------------------------------
 
     @contextmanager
-    def installed(self, app: Any) -> Iterator[EagerEngine]:  # noqa: ANN401
+    def installed(self, app: Any) -> Iterator[EagerEngine]:
         """Run what an app publishes; on leaving, the app is as it was before.
 
         Args:
@@ -164,7 +164,8 @@ class EagerEngine:
         if self._wanted is None:
             message = "which app? Write `with EagerEngine(app) as engine:`"
             raise EngineError(message)
-        return self._undo.enter_context(self.installed(self._wanted))
+        self._undo.enter_context(self.installed(self._wanted))
+        return self
 
     def __exit__(
         self,
@@ -183,7 +184,7 @@ class EagerEngine:
 
     # -- running ----------------------------------------------------------------------------------
 
-    def run(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> TaskRun:  # noqa: ANN401
+    def run(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> TaskRun:
         """Publish a task or a canvas, run all that comes of it, and return what happened.
 
         What a task raises is recorded, not raised.
@@ -206,7 +207,7 @@ class EagerEngine:
         history = self._capture.since(position)
         return task_run(result, history, self.backend, self._clock.monotonic() - began)
 
-    def _checked(self, target: Any) -> Any:  # noqa: ANN401
+    def _checked(self, target: Any) -> Any:
         app = self.app
         if not isinstance(target, (Task, Signature)):
             what = f"{type(target).__name__} {getattr(target, '__name__', target)!r}"
@@ -266,8 +267,7 @@ class EagerEngine:
             try:
                 while self.step():
                     steps += 1
-                    if steps >= self.limit and pending:
-                        raise self._endless()
+                    self._check_limit(steps)
             except BaseException:
                 # Nothing of this drain may reach the next one.
                 pending.clear()
@@ -306,12 +306,15 @@ class EagerEngine:
 
     # -- what the test is told --------------------------------------------------------------------
 
-    def _endless(self) -> DrainLimitExceeded:
-        return DrainLimitExceeded(
-            f"limit={self.limit} messages were run and there are more: does a task retry or requeue"
-            " itself for ever? If not, raise the limit (option --taskprogress-limit). Waiting:\n"
-            f"{self._installed.pending}"
-        )
+    def _check_limit(self, steps: int) -> None:
+        pending = self._installed.pending
+        if steps >= self.limit and pending:
+            message = (
+                f"limit={self.limit} messages were run and there are more: does a task retry or"
+                " requeue itself for ever? If not, raise the limit (option --taskprogress-limit)."
+                f" Waiting:\n{pending}"
+            )
+            raise DrainLimitExceeded(message)
 
     def _deadlock(self, task_ids: tuple[str, ...]) -> DeadlockError:
         states = [f"  {each}: {self.backend.peek(each)['status']}" for each in task_ids[:10]]
@@ -353,7 +356,7 @@ class EagerEngine:
             raise ListenerError(errors) from errors[0]
 
 
-def _checked_app(app: Any) -> Any:  # noqa: ANN401
+def _checked_app(app: Any) -> Any:
     if not isinstance(app, Celery):
         message = f"an engine is installed on a Celery app, got app={app!r}"
         raise EngineError(message)

@@ -19,37 +19,38 @@ def finding(transition: Transition, history: History) -> tuple[str, Source | Non
         A message, and the line of code that it is about; None if nothing is wrong.
     """
     ended = _end_of(transition, history)
-    where = f", at {ended.source}," if ended is not None and ended.source else ""
-    task = transition.name or transition.uuid
-    source = transition.source or (ended.source if ended else None)
-    new = transition.state
-    if check_transition(transition.old_state, new) is Outcome.FORBIDDEN:
+    if ended is None:
+        return None
+    where = f", at {ended.source}," if ended.source else ""
+    message = _message(transition, ended, where)
+    if message is None:
+        return None
+    return f"{transition.name or transition.uuid}: {message}", transition.source or ended.source
+
+
+def _message(transition: Transition, ended: Transition, where: str) -> str | None:
+    old, new = ended.state, transition.state
+    if check_transition(old, new) is Outcome.FORBIDDEN:
         if new == SUCCESS:
             return (
-                f"{task}: {transition.old_state} was stored{where} and replaced by SUCCESS when the"
-                " function returned, as Celery does with a plain Task. Give the task"
-                " base=ProgressTask: under it an Observer's outcome is final",
-                source,
+                f"{old} was stored{where} and replaced by SUCCESS when the function returned, as"
+                " Celery does with a plain Task. Give the task base=ProgressTask: under it an"
+                " Observer's outcome is final"
             )
         return (
-            f"{task}: {new} was stored over {transition.old_state}, so that a task that has ended"
-            " looks alive to everybody who reads its result. Report nothing after the end",
-            source,
+            f"{new} was stored over {old}, so that a task that has ended looks alive to everybody"
+            " who reads its result. Report nothing after the end"
         )
-    if transition.stored or ended is None:
-        return None
-    if new == FAILURE:
+    if not transition.stored and new == FAILURE:
         return (
-            f"{task}: SUCCESS was stored{where} and then the task raised: the backend dropped the"
-            " FAILURE, while on_failure and errbacks ran. Report success last",
-            source,
+            f"SUCCESS was stored{where} and then the task raised: the backend dropped the FAILURE,"
+            " while on_failure and errbacks ran. Report success last"
         )
-    if new == SUCCESS and transition.result != ended.result:
+    if not transition.stored and new == SUCCESS and transition.result != ended.result:
         return (
-            f"{task}: SUCCESS was stored{where} with a result of its own, and the first SUCCESS is"
-            f" final: what the function returned, {transition.result!r}, is lost. Return the meta"
-            " that success() gives, or give the task base=ProgressTask",
-            source,
+            f"SUCCESS was stored{where} with a result of its own, and the first SUCCESS is final:"
+            f" what the function returned, {transition.result!r}, is lost. Return the meta that"
+            " success() gives, or give the task base=ProgressTask"
         )
     return None
 

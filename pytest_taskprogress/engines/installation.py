@@ -1,18 +1,17 @@
-"""Putting an engine's parts on an app, and taking them off again, exactly.
-
-Every private name of Celery that is replaced is in this file, with the reason.
-"""
+"""Putting an engine's parts on an app, and taking them off again, exactly."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from celery import _state
-from celery.app import trace
-from celery.app.task import Task
-from celery.worker import state as worker_state
+from pytest_taskprogress.engines.internals import (
+    Task,
+    app_state,
+    thread_state,
+    trace,
+    worker_state,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +24,13 @@ __all__ = ["current_app", "installed"]
 _ABSENT: Final = object()
 
 
-def current_app() -> Any:  # noqa: ANN401
+def current_app() -> Any:
     """Celery's current app; not the proxy of it."""
-    return _state.get_current_app()
+    return app_state.get_current_app()
 
 
 @contextmanager
-def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterator[None]:  # noqa: ANN401
+def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterator[None]:
     """Let an app publish to a broker, store in a backend and go by a clock.
 
     On leaving, also by an exception, the app is as it was: configuration, backend, pools,
@@ -52,7 +51,7 @@ def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterat
         replace(app, "now", lambda: clock.now().astimezone(app.timezone))
         replace(app, "connection_for_write", broker.connection)
         replace(app, "connection_for_read", broker.connection)
-        replace(app, "use_fast_trace_task", True)
+        replace(app, "use_fast_trace_task", value=True)
         # `app.pool` and `app.amqp.producer_pool` have no setter, and Kombu's own pools are global.
         replace(app, "_pool", broker.connections)
         replace(app.amqp, "_producer_pool", broker.producers)
@@ -61,8 +60,8 @@ def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterat
         for task in app.tasks.values():
             _replace_backend(replace, task, backend)
         # Shared tasks, and threads that a task starts, find the app by these, as in a worker.
-        replace(_state._tls, "current_app", app)  # noqa: SLF001
-        replace(_state, "default_app", app)
+        replace(thread_state, "current_app", app)
+        replace(app_state, "default_app", app)
         _protect_stack(undo)
         yield
 
@@ -73,7 +72,7 @@ class _Replacer:
     def __init__(self, undo: ExitStack) -> None:
         self._undo = undo
 
-    def __call__(self, owner: Any, name: str, value: object) -> None:  # noqa: ANN401
+    def __call__(self, owner: Any, name: str, value: object) -> None:
         old = vars(owner).get(name, _ABSENT)
         setattr(owner, name, value)
         if old is _ABSENT:
@@ -82,7 +81,7 @@ class _Replacer:
             self._undo.callback(setattr, owner, name, old)
 
 
-def _keep_settings(undo: ExitStack, app: Any) -> None:  # noqa: ANN401
+def _keep_settings(undo: ExitStack, app: Any) -> None:
     changes = app.conf.changes
     before = dict(changes)
 
@@ -103,15 +102,20 @@ def _keep_worker_state(undo: ExitStack) -> None:
     count = worker_state.all_total_count
     undo.callback(count.__setitem__, slice(None), list(count))
     revoked = set(worker_state.revoked)
-    undo.callback(lambda: [worker_state.revoked.discard(id_) for id_ in set(worker_state.revoked) - revoked])
+
+    def forget_revoked() -> None:
+        for task_id in set(worker_state.revoked) - revoked:
+            worker_state.revoked.discard(task_id)
+
+    undo.callback(forget_revoked)
 
 
-def _refill(mapping: Any, content: dict[Any, Any]) -> None:  # noqa: ANN401
+def _refill(mapping: Any, content: dict[Any, Any]) -> None:
     mapping.clear()
     mapping.update(content)
 
 
-def _replace_backend(replace: _Replacer, task: Any, backend: object) -> None:  # noqa: ANN401
+def _replace_backend(replace: _Replacer, task: Any, backend: object) -> None:
     """A task with a result backend of its own would write past the engine."""
     declared = type(task).backend
     if not isinstance(declared, property):
@@ -123,12 +127,12 @@ def _replace_backend(replace: _Replacer, task: Any, backend: object) -> None:  #
 def _protect_stack(undo: ExitStack) -> None:
     """Let a task's own `__call__` call `super().__call__`, as a worker does at its start."""
     if not getattr(Task, "_stackprotected", False):
-        original: Callable[..., Any] = Task.__call__
+        original = Task.__call__
         trace._install_stack_protection()  # noqa: SLF001 - public only together with set_default()
 
         def restore() -> None:
             trace._patched.pop("BaseTask.__call__", None)  # noqa: SLF001
-            del Task._stackprotected
+            del Task._stackprotected  # noqa: SLF001
             Task.__call__ = original
 
         undo.callback(restore)

@@ -20,7 +20,7 @@ from pytest_taskprogress.engines.run import TaskRun
 __all__ = ["task_run"]
 
 
-def task_run(result: Any, history: History, backend: FakeBackend, elapsed: float) -> TaskRun:  # noqa: ANN401
+def task_run(result: Any, history: History, backend: FakeBackend, elapsed: float) -> TaskRun:
     """Tell what came of a call.
 
     Args:
@@ -66,7 +66,7 @@ def _of_task(
 
 
 def _of_group(
-    result: ResultSet[Any],
+    result: Any,
     history: History,
     backend: FakeBackend,
     elapsed: float,

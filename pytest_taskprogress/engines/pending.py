@@ -34,7 +34,8 @@ class Pending:
             if self._broker.waiting:
                 message = self._broker.take()
                 return lambda: self._consumer.on_message(message)
-            return self._consumer.timer.take()
+            due: Callable[[], None] | None = self._consumer.timer.take()
+            return due
 
     @property
     def next_at(self) -> float | None:

@@ -15,9 +15,9 @@ __all__ = ["TaskRun"]
 class TaskRun:
     """One call of an engine: the task that was run, and everything that came of it.
 
-    `states`, `progress`, `percents`, `messages`, `meta` and `retries` are those of the task that the
-    result stands for: the last of a chain, the body of a chord. `history` has those of all tasks. A
-    group has no task of its own; there they are those of all its tasks.
+    `states`, `progress`, `percents`, `messages`, `meta` and `retries` are those of the task that
+    the result stands for: the last of a chain, the body of a chord. A group has no task of its own;
+    there they are those of all its tasks. `history` always has those of all tasks.
 
     Attributes:
         task_id: Id of the result: of the task, or of the group.

@@ -34,7 +34,9 @@ class Listener:
         `taskflow.listeners.base.Listener`, for the names.
     """
 
-    def __init__(self, engine: Listened, task_listen_for: tuple[str, ...] = (Notifier.ANY,)) -> None:
+    def __init__(
+        self, engine: Listened, task_listen_for: tuple[str, ...] = (Notifier.ANY,)
+    ) -> None:
         self._engine = engine
         self._task_listen_for = task_listen_for
 

@@ -22,7 +22,7 @@ class CaptureListener(Listener):
         super().__init__(engine)
         self._transitions: list[Transition] = []
 
-    def _task_receiver(self, state: str, details: Mapping[str, Any]) -> None:  # noqa: ARG002
+    def _task_receiver(self, state: str, details: Mapping[str, Any]) -> None:
         self._transitions.append(details.transition)  # type: ignore[attr-defined]
 
     @property

@@ -43,7 +43,7 @@ class Details(Mapping[str, Any]):
     def __init__(self, transition: Transition) -> None:
         self.transition: Final = transition
 
-    def __getitem__(self, key: str) -> Any:  # noqa: ANN401
+    def __getitem__(self, key: str) -> Any:
         if key not in self._KEYS[self.transition.kind]:
             raise KeyError(key)
         return self._READ[key.removeprefix(f"{self.transition.kind}_")](self.transition)

@@ -35,6 +35,9 @@ class Reporter(Protocol):
     def on_error(self, error: Exception) -> None:
         """Hear that the attempt ends in an error."""
 
+    def on_end(self) -> None:
+        """Hear that the attempt has an ending."""
+
 
 @dataclass(slots=True)
 class Attempt:
@@ -51,7 +54,7 @@ class Attempt:
     ending: Ending | None = None
 
 
-def attempt_of(request: Any, *, new: Attempt | None = None) -> Attempt | None:  # noqa: ANN401
+def attempt_of(request: Any, *, new: Attempt | None = None) -> Attempt | None:
     """The attempt of a request.
 
     Args:

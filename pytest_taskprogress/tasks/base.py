@@ -17,28 +17,32 @@ __all__ = ["ProgressTask"]
 
 logger = logging.getLogger(__name__)
 
+#: Without its type parameters: at run time Celery's class may have none.
+_Task: Any = Task
 
-class ProgressTask(Task):
+
+class ProgressTask(_Task):  # type: ignore[misc]
     """A task whose outcome is the one that its Observer gave it.
 
     With a plain Task, Celery stores SUCCESS over the FAILURE that `observer.fail()` stored, as soon
     as the function returns. Under this base the outcome waits until the function ends, and is then
     stored once, by Celery's own code: after `fail` and `exception` the task fails with that
-    exception, so that `on_failure`, `link_error` and chord errbacks run and `get()` raises it; after
-    `success` it succeeds with what the function returns, or with the meta if that is None.
+    exception, so that `on_failure`, `link_error` and chord errbacks run and `get()` raises it;
+    after `success` it succeeds with what the function returns, or with the meta if that is None.
 
         @app.task(bind=True, base=ProgressTask)
         def check(self, path):
             observer = Observer(self)
             if not readable(path):
                 observer.fail("Cannot read %s", path)
-                return
+
+    Return:
             observer.success("Read %s", path)
     """
 
     abstract = True
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task, and end it as its observers said.
 
         Called as a plain function, outside a worker, it only runs.
@@ -57,7 +61,7 @@ class ProgressTask(Task):
             return _end_by_error(attempt, error)
         return _end(attempt, value)
 
-    def retry(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    def retry(self, *args: Any, **kwargs: Any) -> Any:
         """Ask for another attempt, unless an Observer has ended the task."""
         attempt = attempt_of(self.request)
         if attempt is not None and attempt.keeps_ending and attempt.ending is not None:
@@ -70,7 +74,7 @@ class ProgressTask(Task):
         return super().retry(*args, **kwargs)
 
 
-def _end(attempt: Attempt, value: Any) -> Any:  # noqa: ANN401
+def _end(attempt: Attempt, value: Any) -> Any:
     for reporter in attempt.reporters:
         reporter.flush()
     ending = attempt.ending
@@ -84,7 +88,7 @@ def _end(attempt: Attempt, value: Any) -> Any:  # noqa: ANN401
     raise Ignore(message)
 
 
-def _end_by_error(attempt: Attempt, error: Exception) -> Any:  # noqa: ANN401
+def _end_by_error(attempt: Attempt, error: Exception) -> Any:
     for reporter in attempt.reporters:
         reporter.flush()
         if not isinstance(error, TaskPredicate):

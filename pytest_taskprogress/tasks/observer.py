@@ -59,7 +59,7 @@ class Observer:
     thread. Where there is no task id (the task was called as a plain function) it counts and logs,
     and stores nothing.
 
-    `current` never falls and never exceeds `total` in what is stored: a value out of these bounds is
+    `current` never falls and never exceeds `total` in what is stored: a value out of bounds is
     clamped, with a `TaskProgressWarning`. After an outcome (`success`, `fail`, `exception`, or a
     terminal `state`) later reports change nothing, and warn. A message that cannot be formatted is
     stored as it is, with a warning.
@@ -67,8 +67,8 @@ class Observer:
     Args:
         task: The bound task (`self`); None reports to nobody.
         position: Where it begins.
-        scan_task: Something with `name`, `active` and `save()`: when the task ends, `active` becomes
-            False and it is saved, once.
+        scan_task: Something with `name`, `active` and `save()`: when the task ends, `active`
+            becomes False and it is saved, once.
         _logger: Where `do_log` and outcomes go; see `logger`.
         throttle: Seconds in which at most one report is stored. The first, the complete one, every
             change of state and the outcome are always stored; see `flush`.
@@ -86,9 +86,9 @@ class Observer:
 
     def __init__(
         self,
-        task: Any,  # noqa: ANN401 - a bound task, or something that can stand for one
+        task: Any,
         position: Number = 0,
-        scan_task: Any = None,  # noqa: ANN401
+        scan_task: Any = None,
         _logger: logging.Logger | None = None,
         *,
         throttle: float | None = None,
@@ -122,7 +122,7 @@ class Observer:
         self._closed = False
 
     @property
-    def task(self) -> Any:  # noqa: ANN401
+    def task(self) -> Any:
         """The observed task."""
         return self._task
 
@@ -206,12 +206,11 @@ class Observer:
         with self._lock:
             if self._attempt.ending is not None:
                 return self._after_the_end(state)
-            if isinstance(current, (int, float)) and current == _NOT_GIVEN:
+            position = number(current, "current")
+            if position == _NOT_GIVEN:
                 position = self._pos
                 if increment:
                     position = number(position + (abs(number(step, "step")) or 1), "pos")
-            else:
-                position = number(current, "current")
             progress = self._bounded(position, total)
             data = self._meta(_formatted(msg, args), progress, extra)
             if state in TERMINAL_STATES:
@@ -242,7 +241,9 @@ class Observer:
         with self._lock:
             if self._attempt.ending is not None:
                 return self._after_the_end(SUCCESS)
-            total = self._pos if self._last is None or self._last.total is None else self._last.total
+            total = (
+                self._pos if self._last is None or self._last.total is None else self._last.total
+            )
             if self._last is None:
                 total = max(self._pos, 100)
             progress = self._bounded(total, total)
@@ -250,7 +251,10 @@ class Observer:
             return self._end(SUCCESS, data, None, do_log=True, log_level=logging.INFO)
 
     def fail(
-        self, msg: str, exc_type: Any = RuntimeError, *args: object  # noqa: ANN401
+        self,
+        msg: str,
+        exc_type: Any = RuntimeError,
+        *args: object,
     ) -> tuple[str, dict[str, Any]]:
         """End the task with FAILURE; the position stays where it is.
 
@@ -290,7 +294,8 @@ class Observer:
         Raises:
             TypeError: If it is no exception.
         """
-        if not isinstance(exception, BaseException):
+        given: object = exception  # the annotation is a promise that callers break
+        if not isinstance(given, BaseException):
             message = f"exception() takes an exception, got exception={exception!r}; see fail()"
             raise TypeError(message)
         if not isinstance(exception, Exception):
@@ -298,9 +303,7 @@ class Observer:
         with self._lock:
             if self._attempt.ending is not None:
                 return self._after_the_end(FAILURE)
-            return self._fail(
-                _formatted(msg, args), raised_at(exception, _caller()), logging.ERROR
-            )
+            return self._fail(_formatted(msg, args), raised_at(exception, _caller()), logging.ERROR)
 
     def track(self, iterable: Iterable[T], msg: str, total: Number | None = None) -> Track[T]:
         """Go through an iterable, with a report after each item.
@@ -322,14 +325,21 @@ class Observer:
                 self._write(*self._held)
 
     def on_error(self, error: Exception) -> None:
-        """Take note that the task ends in an error that it does not catch; a ProgressTask calls it."""
+        """Hear that the task ends in an error that it does not catch; a ProgressTask tells it."""
         with self._lock:
             if self._attempt.ending is None:
                 self._fail(as_text(error), error, logging.ERROR)
 
+    def on_end(self) -> None:
+        """Hear that the task has ended: this, or another, observer of it gave it an outcome."""
+        scan_task, self._scan_task = self._scan_task, None
+        if scan_task is not None:
+            scan_task.active = False
+            scan_task.save()
+
     # -- how --------------------------------------------------------------------------------------
 
-    def _bounded(self, position: Number, total: Any) -> Progress:  # noqa: ANN401
+    def _bounded(self, position: Number, total: Any) -> Progress:
         if total is not None:
             total = Progress(0, total).total
         last = self._last
@@ -359,9 +369,7 @@ class Observer:
         data.update(extra)
         return data
 
-    def _fail(
-        self, text: str, failure: Exception, log_level: int
-    ) -> tuple[str, dict[str, Any]]:
+    def _fail(self, text: str, failure: Exception, log_level: int) -> tuple[str, dict[str, Any]]:
         total = 100 if self._last is None else self._last.total
         progress = self._bounded(self._pos, total)
         data = self._meta(text, progress, {})
@@ -387,15 +395,8 @@ class Observer:
         if do_log:
             self._log(log_level, data)
         for reporter in self._attempt.reporters:
-            if isinstance(reporter, Observer):
-                reporter._close()
+            reporter.on_end()
         return state, data
-
-    def _close(self) -> None:
-        scan_task, self._scan_task = self._scan_task, None
-        if scan_task is not None:
-            scan_task.active = False
-            scan_task.save()
 
     def _after_the_end(self, state: str) -> tuple[str, dict[str, Any]]:
         ending = self._attempt.ending
@@ -432,17 +433,17 @@ class Observer:
             named = logging.getLevelName(level.upper())
             if not isinstance(named, int):
                 message = f"there is no log level {level!r}; use a number or a name as in logging"
-                raise ValueError(message)
+                raise ValueError(message)  # noqa: TRY004 - the type is right, the name is not
             level = named
         self._logger.log(level, "%s", data["description"])
 
 
-def _clock_of(task: Any) -> Clock | None:  # noqa: ANN401
+def _clock_of(task: Any) -> Clock | None:
     clock = getattr(getattr(task, "backend", None), "clock", None)
     return clock if isinstance(clock, Clock) else None
 
 
-def _extra_keys(meta: Any, state: Any) -> Mapping[str, Any]:  # noqa: ANN401
+def _extra_keys(meta: object, state: object) -> Mapping[str, Any]:
     if not isinstance(state, str) or not state:
         message = f"state must be the name of a state, got state={state!r}"
         raise TypeError(message)
@@ -469,9 +470,9 @@ def _formatted(msg: object, args: tuple[Any, ...]) -> str:
 
 def _caller() -> FrameType | None:
     """The frame that reported: the first outside this package."""
-    frame = sys._getframe(1)  # noqa: SLF001 - the documented way to look at the caller
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to look at the caller
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
-        frame = frame.f_back  # type: ignore[assignment]
+        frame = frame.f_back
     return frame
 
 

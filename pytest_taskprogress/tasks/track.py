@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -14,18 +14,18 @@ T = TypeVar("T")
 
 
 class _Observer(Protocol):
-    def update(self, msg: str, *args: object, current: Number, total: Number | None) -> Any: ...  # noqa: ANN401
+    def update(self, msg: str, *args: object, current: Number, total: Number | None) -> Any: ...
 
-    def exception(self, exception: Exception, msg: str, *args: object) -> Any: ...  # noqa: ANN401
+    def exception(self, exception: Exception, msg: str, *args: object) -> Any: ...
 
 
 class Track(Generic[T]):
     """The items of an iterable, with a report after each; what `Observer.track` returns.
 
     A report is written when the next item is asked for, and at the end one that is complete. If the
-    iterable raises, the failure is reported and raised. If the body of the loop raises, nobody tells
-    an iterator: a ProgressTask reports that by itself, with any other task use it as a context
-    manager:
+    iterable raises, the failure is reported and raised. If the body of the loop raises, nobody
+    tells an iterator: a ProgressTask reports that by itself, with any other task use it as a
+    context manager:
 
         with observer.track(rows, "Importing") as tracked:
             for row in tracked:
@@ -37,7 +37,8 @@ class Track(Generic[T]):
     ) -> None:
         self._observer = observer
         self._msg = msg
-        self._total = len(iterable) if total is None and hasattr(iterable, "__len__") else total
+        known = total is None and isinstance(iterable, Sized)
+        self._total = len(iterable) if known else total  # type: ignore[arg-type]
         self._source: Iterator[T] = iter(iterable)
         self._taken = 0
         self._closed = False
