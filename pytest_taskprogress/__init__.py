@@ -13,8 +13,12 @@ if TYPE_CHECKING:
     from pytest_taskprogress.core.clock import Clock as Clock
     from pytest_taskprogress.core.clock import VirtualClock as VirtualClock
     from pytest_taskprogress.core.errors import DeadlockError as DeadlockError
+    from pytest_taskprogress.core.errors import DrainLimitExceeded as DrainLimitExceeded
     from pytest_taskprogress.core.errors import EngineError as EngineError
+    from pytest_taskprogress.core.errors import EngineNotInstalled as EngineNotInstalled
+    from pytest_taskprogress.core.errors import ForeignTaskError as ForeignTaskError
     from pytest_taskprogress.core.errors import ListenerError as ListenerError
+    from pytest_taskprogress.core.errors import NotATaskError as NotATaskError
     from pytest_taskprogress.core.errors import ProgressValueError as ProgressValueError
     from pytest_taskprogress.core.errors import TaskProgressError as TaskProgressError
     from pytest_taskprogress.core.errors import TaskProgressWarning as TaskProgressWarning
@@ -25,7 +29,9 @@ if TYPE_CHECKING:
     from pytest_taskprogress.core.transitions import Transition as Transition
     from pytest_taskprogress.engines.backend import FakeBackend as FakeBackend
     from pytest_taskprogress.engines.base import Engine as Engine
+    from pytest_taskprogress.engines.base import PendingTask as PendingTask
     from pytest_taskprogress.engines.eager import EagerEngine as EagerEngine
+    from pytest_taskprogress.engines.refusals import NotSerializable as NotSerializable
     from pytest_taskprogress.engines.run import TaskRun as TaskRun
     from pytest_taskprogress.listeners.base import Listener as Listener
     from pytest_taskprogress.listeners.capturing import CaptureListener as CaptureListener
@@ -40,16 +46,22 @@ _HOMES: Final = {
     "CaptureListener": "listeners.capturing",
     "Clock": "core.clock",
     "DeadlockError": "core.errors",
+    "DrainLimitExceeded": "core.errors",
     "EagerEngine": "engines.eager",
     "Engine": "engines.base",
     "EngineError": "core.errors",
+    "EngineNotInstalled": "core.errors",
     "FakeBackend": "engines.backend",
+    "ForeignTaskError": "core.errors",
     "History": "core.transitions",
     "Listener": "listeners.base",
     "ListenerError": "core.errors",
+    "NotATaskError": "core.errors",
+    "NotSerializable": "engines.refusals",
     "Notifier": "listeners.notifier",
     "Observer": "tasks.observer",
     "Outcome": "core.states",
+    "PendingTask": "engines.base",
     "Progress": "core.progress",
     "ProgressTask": "tasks.base",
     "ProgressValueError": "core.errors",

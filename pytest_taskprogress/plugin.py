@@ -62,7 +62,7 @@ def _options_of(item: pytest.Item, config: pytest.Config) -> options.Options:
 def taskprogress_app() -> Any:  # noqa: ANN401
     """The Celery app whose tasks are tested: the current app; override it to return your own.
 
-    Override it, with scope "session", in a conftest.py or a test module:
+    Override it, with scope "session", in a conftest.py or a test module::
 
         @pytest.fixture(scope="session")
         def taskprogress_app():

@@ -56,6 +56,8 @@ class EagerEngine:
     that is published inside a task runs after that task. Time stands still while something can run,
     and jumps to the next `eta` when nothing else can.
 
+    ::
+
         with EagerEngine(app) as engine:
             run = engine.run(add, 2, 3)
             assert run.states == ["SUCCESS"]

@@ -30,14 +30,15 @@ class ProgressTask(_Task):  # type: ignore[misc]
     exception, so that `on_failure`, `link_error` and chord errbacks run and `get()` raises it;
     after `success` it succeeds with what the function returns, or with the meta if that is None.
 
+    ::
+
         @app.task(bind=True, base=ProgressTask)
         def check(self, path):
             observer = Observer(self)
-            if not readable(path):
+            if readable(path):
+                observer.success("Read %s", path)
+            else:
                 observer.fail("Cannot read %s", path)
-
-    Return:
-            observer.success("Read %s", path)
     """
 
     abstract = True

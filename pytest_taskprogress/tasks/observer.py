@@ -46,6 +46,8 @@ _NOT_GIVEN: Final = -1
 class Observer:
     """Reports the progress and the outcome of a task.
 
+    ::
+
         @app.task(bind=True, base=ProgressTask)
         def import_users(self, rows):
             observer = Observer(self)
@@ -198,7 +200,7 @@ class Observer:
             ProgressValueError: If a number is NaN, infinite or no number, or `total` is negative.
             TypeError: If `meta` is no mapping or `state` no text.
             ValueError: If `meta` has a reserved key, or there is no such `log_level`.
-            TaskAborted: If the task is abortable and was aborted.
+            Exception: What the `raise_if_aborted` of an abortable task raises.
         """
         if self._check_abort is not None:
             self._check_abort()

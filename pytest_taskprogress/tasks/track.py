@@ -25,7 +25,7 @@ class Track(Generic[T]):
     A report is written when the next item is asked for, and at the end one that is complete. If the
     iterable raises, the failure is reported and raised. If the body of the loop raises, nobody
     tells an iterator: a ProgressTask reports that by itself, with any other task use it as a
-    context manager:
+    context manager::
 
         with observer.track(rows, "Importing") as tracked:
             for row in tracked:
