@@ -7,10 +7,12 @@ replaced is what a worker has around it: the event loop, the timer thread and th
 from __future__ import annotations
 
 import heapq
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from time import monotonic
 from types import SimpleNamespace
 from typing import Any, Final
@@ -26,6 +28,8 @@ from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.engines.internals import Consumer, app_state, worker_state
 
 __all__ = ["InProcessConsumer", "Timer"]
+
+logger = logging.getLogger(__name__)
 
 
 class Timer:
@@ -55,13 +59,12 @@ class Timer:
             args: With what; the first is the request.
         """
         self._scheduled += 1
-        at = self._clock.at(args[0].eta.timestamp())
+        at = self.time_of(args[0].eta)
         heapq.heappush(self._calls, (at, self._scheduled, function, args))
 
-    @property
-    def next_at(self) -> float | None:
-        """Time of the next call, by the clock's `monotonic()`; None if none waits."""
-        return self._calls[0][0] if self._calls else None
+    def time_of(self, eta: datetime) -> float:
+        """The reading of the clock's `monotonic()` at a date and time."""
+        return self._clock.at(eta.timestamp())
 
     @property
     def requests(self) -> list[tuple[float, Any]]:
@@ -116,11 +119,21 @@ class _Pool:
             result = target(*args, _loc=self._localized)
         except SystemExit as exit_:
             # The process of a real pool is gone then, and its parent tells the request.
-            error_callback(_worker_lost(exit_))
+            _tell(error_callback, _worker_lost(exit_))
+        except Exception:  # noqa: BLE001 - what went wrong outside the task's own code
+            _tell(error_callback, ExceptionInfo())
         else:
-            callback(result)
+            _tell(callback, result)
         finally:
             app_state._set_task_join_will_block(blocks)  # noqa: SLF001
+
+
+def _tell(callback: Callable[..., object], result: object) -> None:
+    """Tell the request, as `billiard.pool.ApplyResult.safe_apply_callback` does."""
+    try:
+        callback(result)
+    except Exception:
+        logger.exception("Pool callback raised exception")
 
 
 def _worker_lost(exit_: SystemExit) -> ExceptionInfo:

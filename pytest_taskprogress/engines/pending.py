@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
+from celery.utils.time import maybe_iso8601
+
 from pytest_taskprogress.engines.base import PendingTask
 from pytest_taskprogress.engines.broker import Broker
 from pytest_taskprogress.engines.consumer import InProcessConsumer
@@ -26,21 +28,24 @@ class Pending:
     def __init__(self, broker: Broker, consumer: InProcessConsumer) -> None:
         self._broker = broker
         self._consumer = consumer
-        self._choosing = threading.Lock()
+        self._choosing = threading.RLock()
 
     def take(self) -> Callable[[], None] | None:
         """Take the next piece of work; None if there is none."""
         with self._choosing:
-            if self._broker.waiting:
+            while self._broker.waiting:
                 message = self._broker.take()
-                return lambda: self._consumer.on_message(message)
+                if not message.headers.get("eta"):
+                    return lambda: self._consumer.on_message(message)
+                # A worker that gets it puts it by until its time: nothing is run yet.
+                self._consumer.on_message(message)
             due: Callable[[], None] | None = self._consumer.timer.take()
             return due
 
     @property
     def next_at(self) -> float | None:
         """Seconds of the clock at which work can run; 0.0 for now, None if there is none."""
-        return 0.0 if self._broker.waiting else self._consumer.timer.next_at
+        return min((each.at or 0.0 for each in self), default=None)
 
     def clear(self) -> None:
         """Forget all of it."""
@@ -48,14 +53,20 @@ class Pending:
         self._consumer.timer.clear()
 
     def __bool__(self) -> bool:
-        return self.next_at is not None
+        return bool(self._broker.waiting) or bool(self._consumer.timer.requests)
 
     def __iter__(self) -> Iterator[PendingTask]:
+        timer = self._consumer.timer
+        later = [PendingTask(each.name, each.id, at) for at, each in timer.requests]
         for message in list(self._broker.waiting):
             headers = message["headers"]
-            yield PendingTask(headers.get("task", "?"), headers.get("id", "?"))
-        for at, request in self._consumer.timer.requests:
-            yield PendingTask(request.name, request.id, at)
+            name, uuid, eta = (headers.get(key) for key in ("task", "id", "eta"))
+            due = maybe_iso8601(eta)
+            if due is None:
+                yield PendingTask(name or "?", uuid or "?")
+            else:
+                later.append(PendingTask(name, uuid, timer.time_of(due)))
+        yield from sorted(later, key=lambda each: each.at or 0.0)
 
     def __str__(self) -> str:
         """The first of them, a line each, for messages."""

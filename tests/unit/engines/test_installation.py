@@ -1,0 +1,258 @@
+"""Installing an engine on an app and leaving it: nothing of it stays."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+
+import celery
+import kombu.pools
+import pytest
+from celery import Task, chain, chord, group, signals
+from celery._state import _tls
+from celery.app import trace
+from celery.worker import state as worker_state
+
+from pytest_taskprogress import EagerEngine, Observer
+
+SIGNALS = {name: each for name, each in vars(signals).items() if hasattr(each, "receivers")}
+
+
+def snapshot(app):
+    """Everything that an engine could leave behind: in the app, in Celery, in the process."""
+    gc.collect()
+    return {
+        "configuration": dict(app.conf.changes),
+        "all settings": {key: app.conf[key] for key in app.conf},
+        "app": {key: value for key, value in vars(app).items() if key != "_conf"},
+        "backend": app._backend_cache,
+        "backend of this thread": getattr(app._local, "backend", None),
+        "pool": app._pool,
+        "amqp": dict(vars(app.amqp)),
+        "tasks": {
+            name: {**vars(task), "class": dict(vars(type(task)))}
+            for name, task in app.tasks.items()
+        },
+        "base task": dict(vars(Task)),
+        "receivers": {name: list(each.receivers or ()) for name, each in SIGNALS.items()},
+        "current app": vars(_tls).get("current_app"),
+        "default app": celery._state.default_app,
+        "current task": celery.current_task._get_current_object(),
+        "join blocks": celery._state.task_join_will_block(),
+        "patched": dict(trace._patched),
+        "localized": list(trace._localized),
+        "requests": dict(worker_state.requests),
+        "active": list(worker_state.active_requests),
+        "reserved": list(worker_state.reserved_requests),
+        "revoked": set(worker_state.revoked),
+        "revoked stamps": dict(worker_state.revoked_stamps),
+        "counts": (dict(worker_state.total_count), list(worker_state.all_total_count)),
+        "kombu connections": dict(kombu.pools.connections),
+        "kombu producers": dict(kombu.pools.producers),
+        "threads": set(threading.enumerate()),
+        "open files": sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else [],
+    }
+
+
+@pytest.fixture
+def used(app):
+    """The app with tasks of many kinds, configured and finalised; and what runs them all."""
+
+    @app.task(bind=True)
+    def reports(self):
+        Observer(self).update("half", current=50)
+
+    @app.task(bind=True)
+    def retries(self):
+        if self.request.retries < 1:
+            raise self.retry(countdown=60)
+
+    @app.task
+    def add(x, y):
+        return x + y
+
+    @app.task
+    def total(numbers):
+        return sum(numbers)
+
+    @app.task
+    def fails():
+        raise ValueError("broken")
+
+    class Custom(Task):
+        name = "custom"
+
+        def __call__(self, *args, **kwargs):
+            return super().__call__(*args, **kwargs)
+
+        def run(self):
+            return add.delay(1, 2).id
+
+    custom = app.register_task(Custom())
+    reports.backend = object()
+    # What Celery makes lazily, whoever asks first: it is no trace of an engine.
+    app.finalize()
+    assert (app.now(), app.timezone, app.uses_utc_timezone(), app.loader, app.oid) != ()
+    for task in app.tasks.values():
+        assert (task._get_exec_options(), task.app) != ()
+    assert app.amqp.router.route({}, "x")
+    for name in ("Producer", "default_exchange", "argsrepr_maxsize", "_event_dispatcher"):
+        getattr(app.amqp, name, None)
+    assert (app.thread_oid, app.AsyncResult, app.GroupResult, app.annotations) != ()
+    assert app.amqp.send_task_message
+
+    def use(engine):
+        engine.run(reports)
+        engine.run(retries)
+        engine.run(fails)
+        engine.run(custom)
+        engine.run(chain(add.s(1, 2), add.s(3)))
+        engine.run(group(add.s(1, 2), add.s(3, 4)))
+        engine.run(chord([add.s(1, 2), add.s(3, 4)], total.s()))
+        app.AsyncResult("x").state
+        with engine.paused():
+            add.delay(1, 2)
+            add.apply_async((1, 2), countdown=30)
+            engine.step()
+        add.apply_async((1, 2), expires=1)
+        worker_state.revoked.add("some-id")
+
+    with EagerEngine(app) as engine:
+        use(engine)  # once, so that what is lazy in Celery's modules and in the tasks is there
+    return use
+
+
+def differences(before, after):
+    """What is not as it was, part by part."""
+    return {
+        part: (before[part], after[part]) for part in before if not _same(before[part], after[part])
+    }
+
+
+def _same(left, right):
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    return left is right or left == right
+
+
+def test_nothing_differs(app, used):
+    """Configuration, pools, backend, tasks, signals, current app, threads and files are as before."""
+    before = snapshot(app)
+    with EagerEngine(app) as engine:
+        used(engine)
+        assert differences(before, snapshot(app))
+    assert differences(before, snapshot(app)) == {}
+
+
+def test_nothing_differs_after_an_exception(app, used):
+    """An exception that leaves the block leaves nothing else."""
+    before = snapshot(app)
+    with pytest.raises(KeyboardInterrupt), EagerEngine(app) as engine:
+        used(engine)
+        raise KeyboardInterrupt
+    assert differences(before, snapshot(app)) == {}
+
+
+def test_nothing_differs_after_bad_input(app, used):
+    """What is refused leaves nothing either."""
+    before = snapshot(app)
+    with EagerEngine(app) as engine, pytest.raises(TypeError):
+        engine.run(3)
+    with EagerEngine(app) as engine, pytest.raises(Exception, match="cannot encode"):
+        engine.run(app.tasks["custom"], object())
+    assert differences(before, snapshot(app)) == {}
+
+
+def test_an_app_that_is_eager_already(app):
+    """task_always_eager is off inside, and on again after."""
+    app.conf.task_always_eager = True
+
+    @app.task
+    def add(x, y):
+        return x + y
+
+    with EagerEngine(app) as engine:
+        assert not app.conf.task_always_eager
+        assert engine.run(add, 1, 2).states == ["SUCCESS"]
+    assert app.conf.task_always_eager
+
+
+def test_settings_that_a_task_changes(app):
+    """A task that changes the app's configuration does not change it for the next test."""
+
+    @app.task
+    def meddles():
+        app.conf.task_track_started = True
+
+    with EagerEngine(app) as engine:
+        engine.run(meddles)
+        assert app.conf.task_track_started
+    assert not app.conf.task_track_started
+
+
+def test_two_engines_on_two_apps(app):
+    """Engines on different apps do not meet; the current app is that of the inner one."""
+    other = type(app)("other", set_as_current=False)
+
+    @app.task(name="who")
+    def who_here():
+        return celery.current_app.main
+
+    @other.task(name="who")
+    def who_there():
+        return celery.current_app.main
+
+    with EagerEngine(app) as outer:
+        with EagerEngine(other) as inner:
+            assert inner.run(who_there).result == "other"
+            assert len(outer.history) == 0
+        assert outer.run(who_here).result == "tests"
+
+
+def test_real_connections_of_the_app(app, engine):
+    """What asks the app for a connection gets one to the engine's broker."""
+
+    @app.task
+    def add(x, y):
+        return x + y
+
+    with app.connection() as connection:
+        result = add.apply_async((1, 2), connection=connection)
+    engine.drain()
+    assert result.get() == 3
+    with app.connection_or_acquire() as connection:
+        assert connection.connected
+    with app.connection_for_read() as connection:
+        connection.default_channel.queue_declare("celery", passive=True)
+        assert connection.default_channel.queue_purge("celery") == 0
+    with app.connection_or_acquire() as connection:
+        assert connection.connection.driver_version() == ""
+
+
+def test_first_use(app):
+    """The first use of an app leaves only what Celery itself makes lazily, and keeps."""
+
+    @app.task(bind=True)
+    def reports(self):
+        Observer(self).update("half", current=50)
+
+    app.finalize()
+    before = snapshot(app)
+    with EagerEngine(app) as engine:
+        engine.run(reports)
+    found = {
+        (part, name)
+        for part, (old, new) in differences(before, snapshot(app)).items()
+        for name in new
+        if not _same(old.get(name), new[name])
+    }
+    lazy_in_the_app = {"amqp", "events", "tasks", "timezone"}
+    lazy_in_amqp = vars(app.amqp).keys() - {"_producer_pool"}
+    assert found <= {
+        *(("app", name) for name in lazy_in_the_app),
+        *(("amqp", name) for name in lazy_in_amqp),
+        ("tasks", reports.name),
+    }
+    assert vars(reports._get_current_object()).keys() <= {"__qualname__", "_exec_options"}
+    assert app.amqp._producer_pool is None
