@@ -214,7 +214,7 @@ CASES = [
 @pytest.fixture(scope="module")
 def live():
     """An app with a live worker thread; `live(signature)` returns what was written for it."""
-    app = make_app(broker="memory://facts", backend=RecordingBackend)
+    app = make_app(broker="memory://facts", backend=f"{__name__}:RecordingBackend")
     done = threading.Semaphore(0)
 
     @app.task(name="celery.ping", shared=False)
