@@ -33,11 +33,14 @@ from pytest_taskprogress.listeners import Listener
 
 @shared_task(name="tests.shared_double")
 def shared_double(number):
+    """Twice a number."""
     return 2 * number
 
 
 @pytest.fixture
 def add(app):
+    """A task that adds."""
+
     @app.task(name="add")
     def add(x, y):
         return x + y
@@ -47,6 +50,8 @@ def add(app):
 
 @pytest.fixture
 def total(app):
+    """A task that sums."""
+
     @app.task(name="total")
     def total(numbers):
         return sum(numbers)
@@ -56,6 +61,8 @@ def total(app):
 
 @pytest.fixture
 def boom(app):
+    """A task that raises."""
+
     @app.task(name="boom")
     def boom(*args):
         raise ValueError("broken")
@@ -679,7 +686,7 @@ class TestTransitions:
         def story(self):
             Observer(self).update("chapter %d", 1, current=50)
 
-        text = str(engine.run(story, task_id=None) if False else engine.run(story))
+        text = str(engine.run(story))
         assert "SUCCESS after 0 s" in text
         assert "PENDING -> PROGRESS  50 %  'chapter 1'" in text
 
@@ -818,9 +825,12 @@ class TestListeners:
             def _task_receiver(self, state, details):
                 heard.append((state, details["task_name"]))
 
-        with pytest.raises(ListenerError, match="ZeroDivisionError: SUCCESS") as caught:
+        def listen():
             with EagerEngine(app) as engine, Broken(engine), Sound(engine):
                 assert engine.run(add, 1, 2).result == 3
+
+        with pytest.raises(ListenerError, match="ZeroDivisionError: SUCCESS") as caught:
+            listen()
         assert heard == [("SUCCESS", "add")]
         assert isinstance(caught.value.__cause__, ZeroDivisionError)
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
-import os
 import threading
+from pathlib import Path
 
 import celery
 import kombu.pools
@@ -16,6 +16,7 @@ from celery.worker import state as worker_state
 
 from pytest_taskprogress import EagerEngine, Observer
 
+FILES = Path("/proc/self/fd")
 SIGNALS = {name: each for name, each in vars(signals).items() if hasattr(each, "receivers")}
 
 
@@ -51,7 +52,7 @@ def snapshot(app):
         "kombu connections": dict(kombu.pools.connections),
         "kombu producers": dict(kombu.pools.producers),
         "threads": set(threading.enumerate()),
-        "open files": sorted(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else [],
+        "open files": sorted(each.name for each in FILES.iterdir()) if FILES.is_dir() else [],
     }
 
 
@@ -137,7 +138,7 @@ def _same(left, right):
 
 
 def test_nothing_differs(app, used):
-    """Configuration, pools, backend, tasks, signals, current app, threads and files are as before."""
+    """Configuration, pools, backend, tasks, signals, apps, threads and files are as before."""
     before = snapshot(app)
     with EagerEngine(app) as engine:
         used(engine)
@@ -148,9 +149,14 @@ def test_nothing_differs(app, used):
 def test_nothing_differs_after_an_exception(app, used):
     """An exception that leaves the block leaves nothing else."""
     before = snapshot(app)
-    with pytest.raises(KeyboardInterrupt), EagerEngine(app) as engine:
-        used(engine)
-        raise KeyboardInterrupt
+
+    def interrupted():
+        with EagerEngine(app) as engine:
+            used(engine)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert differences(before, snapshot(app)) == {}
 
 

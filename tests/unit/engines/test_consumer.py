@@ -1,0 +1,188 @@
+"""The worker side: what Celery's consumer does with messages of every kind."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+from celery import Task
+from celery.exceptions import WorkerLostError
+from celery.worker import state as worker_state
+
+from pytest_taskprogress import EagerEngine, VirtualClock
+from pytest_taskprogress.engines.consumer import Timer
+
+
+@pytest.fixture
+def publish(engine, app):
+    """Publish something that need not be a task."""
+
+    def publish(body, **options):
+        with app.producer_or_acquire() as producer:
+            producer.publish(body, routing_key="celery", serializer="json", **options)
+
+    return publish
+
+
+def test_a_message_that_is_no_task(engine, publish, caplog):
+    """What is no task is logged and dropped, as by a worker."""
+    publish({"strange": 1})
+    assert "Received and deleted unknown message" in caplog.text
+    assert engine.history == []
+
+
+def test_an_invalid_task(engine, app, publish, caplog):
+    """A task message with an impossible eta is logged and dropped."""
+
+    @app.task(name="known")
+    def known():
+        return 1
+
+    publish([[], {}, {}], headers={"task": "known", "id": "1", "expires": "never"})
+    assert "Received invalid task message" in caplog.text
+
+
+def test_protocol_1(app):
+    """Messages of the older protocol are run, with a countdown too."""
+    app.conf.task_protocol = 1
+
+    @app.task
+    def add(x, y):
+        return x + y
+
+    with EagerEngine(app) as engine:
+        assert engine.run(add, 1, 2).result == 3
+        with engine.paused():
+            add.apply_async((1, 2), countdown=5)
+            assert [each.name for each in engine.pending] == ["?"]
+        assert engine.clock.monotonic() == 5.0
+
+
+def test_revoked(engine, app):
+    """A task that was revoked before it started never runs."""
+
+    @app.task
+    def never():
+        raise AssertionError
+
+    with engine.paused():
+        result = never.delay()
+        worker_state.revoked.add(result.id)
+    assert result.state == "REVOKED"
+
+
+def test_revoked_while_it_waits_for_its_time(engine, app):
+    """A task that is revoked between its delivery and its eta does not run either."""
+
+    @app.task
+    def never():
+        raise AssertionError
+
+    with engine.paused():
+        result = never.apply_async(countdown=10)
+        assert len(engine.pending) == 1
+        now = app.send_task("nobody")
+        engine.step()
+        worker_state.revoked.add(result.id)
+    assert (result.state, now.state) == ("REVOKED", "FAILURE")
+
+
+def test_a_lost_worker_that_acknowledges_late(app):
+    """With reject_on_worker_lost the message of a lost process comes back, as from a pool."""
+    attempts = []
+
+    @app.task(bind=True, acks_late=True, reject_on_worker_lost=True)
+    def leaves_once(self):
+        attempts.append(self.request.delivery_info["redelivered"])
+        if len(attempts) == 1:
+            raise SystemExit(1)
+        return "stayed"
+
+    with EagerEngine(app) as engine:
+        assert engine.run(leaves_once).result == "stayed"
+    assert attempts == [False, True]
+
+
+def test_a_lost_worker_tells_its_handlers(engine, app):
+    """A lost process fails its task with WorkerLostError; errbacks run."""
+    heard = []
+
+    @app.task
+    def errback(request, exc, traceback):
+        heard.append(type(exc))
+
+    @app.task
+    def leaves():
+        raise SystemExit("bye")
+
+    run = engine.run(leaves.s().on_error(errback.s()))
+    assert isinstance(run.exception, WorkerLostError)
+    assert "exitcode bye" in str(run.exception)
+    assert heard == [WorkerLostError]
+
+
+def test_an_error_outside_the_task(engine, app, monkeypatch, caplog):
+    """What fails around a task fails the task, and is logged, as by a pool."""
+
+    class Broken(Task):
+        def after_return(self, *args):
+            raise MemoryError("no room")
+
+    @app.task(base=Broken)
+    def fine():
+        return 1
+
+    with caplog.at_level(logging.ERROR):
+        engine.run(fine)
+    assert "Pool callback raised exception" in caplog.text
+    assert engine.pending == []
+
+
+def test_a_tracer_that_was_there_comes_back(app):
+    """A task that had a tracer, of a worker in this process, has it again."""
+
+    @app.task
+    def add(x, y):
+        return x + y
+
+    tracer = object()
+    add.__trace__ = tracer
+    with EagerEngine(app) as engine:
+        assert engine.run(add, 1, 2).result == 3
+    assert add.__trace__ is tracer
+
+
+def test_the_protected_call_of_another_worker_stays(app):
+    """The stack protection of a worker in this process is not taken off."""
+
+    @app.task
+    def add(x, y):
+        return x + y
+
+    with EagerEngine(app):
+        protected = Task.__call__
+        with EagerEngine(type(app)("other", set_as_current=False)):
+            assert Task.__call__ is protected
+        assert Task.__call__ is protected
+    assert Task.__call__ is not protected
+
+
+class TestTimer:
+    def test_nothing(self):
+        """An empty timer has nothing to take."""
+        assert Timer(VirtualClock()).take() is None
+
+    def test_clear(self, engine, app):
+        """What waits for its time can be forgotten."""
+
+        @app.task
+        def add(x, y):
+            return x + y
+
+        with engine.paused():
+            add.apply_async((1, 2), countdown=5)
+            add.delay(1, 2)
+            engine.step()
+            engine._installed.pending.clear()
+            assert engine.pending == []
+            assert not engine.step()
