@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Integral, Real
@@ -10,11 +11,12 @@ from typing import Final, TypeAlias
 
 from pytest_taskprogress.core.errors import ProgressValueError
 
-__all__ = ["Number", "Progress", "number"]
+__all__ = ["Number", "Progress", "amount", "number"]
 
 Number: TypeAlias = int | float
 
 _HUNDRED: Final = 100.0
+_LARGEST: Final = sys.float_info.max
 
 
 def number(value: object, name: str) -> Number:
@@ -30,7 +32,10 @@ def number(value: object, name: str) -> Number:
     Raises:
         ProgressValueError: If it is no number, NaN, infinite, or beyond what a float can hold.
     """
-    if type(value) is not bool and isinstance(value, (Real, Decimal)):
+    kind = type(value)
+    if (kind is int or kind is float) and -_LARGEST <= value <= _LARGEST:  # type: ignore[operator]
+        return value  # type: ignore[return-value] # what nearly every caller gives
+    if kind is not bool and isinstance(value, (Real, Decimal)):
         try:
             plain = int(value) if isinstance(value, Integral) else float(value)
             finite = math.isfinite(plain)
@@ -40,6 +45,19 @@ def number(value: object, name: str) -> Number:
             return plain
     message = f"{name} must be a finite number, got {name}={value!r}"
     raise ProgressValueError(message)
+
+
+def amount(value: object, name: str) -> Number:
+    """Take a value as a plain, finite number of 0 or more.
+
+    Raises:
+        ProgressValueError: If it is negative, or no such number; see `number`.
+    """
+    plain = number(value, name)
+    if plain < 0:
+        message = f"{name} must be 0 or more, got {name}={value!r}"
+        raise ProgressValueError(message)
+    return plain
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +85,9 @@ class Progress:
             value = getattr(self, name)
             if value is None and name == "total":
                 continue
-            plain = number(value, name)
-            if plain < 0:
-                message = f"{name} must be 0 or more, got {name}={value!r}"
-                raise ProgressValueError(message)
-            object.__setattr__(self, name, plain)
+            plain = amount(value, name)
+            if plain is not value:
+                object.__setattr__(self, name, plain)
         if self.total is not None and self.current > self.total:
             message = (
                 f"current must not exceed total, got current={self.current!r} total={self.total!r};"

@@ -55,11 +55,17 @@ class _Record:
 
     __slots__ = ("expires_at", "make", "payload", "state")
 
-    def __init__(self, state: str | None, expires_at: float | None, payload: Any = None) -> None:
+    def __init__(
+        self,
+        state: str | None,
+        expires_at: float | None,
+        payload: Any = None,
+        make: Callable[[], dict[str, Any]] | None = None,
+    ) -> None:
         self.state = state
         self.expires_at = expires_at
         self.payload = payload
-        self.make: Callable[[], dict[str, Any]] | None = None
+        self.make = make
 
 
 class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
@@ -236,20 +242,16 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
         traceback: str | None,
         request: Any,
     ) -> None:
-        def make() -> dict[str, Any]:
-            meta: dict[str, Any] = self._get_result_meta(value, state, traceback, request)
-            meta["task_id"] = task_id
-            return meta
+        # A record is seldom read: what Celery stores with the value is put together when it is. The
+        # time, and the children, which grow, are those of the write.
+        children = self.current_task_children(request)
+        date_done = self.app.now().isoformat() if state in self.READY_STATES else None
 
-        record = self._records[key] = _Record(state, self._deadline(self.expires))
-        if state in TERMINAL_STATES or request is None or getattr(request, "_children", None):
-            # It has the time in it, or a list that grows: it is what it is now.
-            meta = make()
-            record.make = lambda: meta
-        else:
-            # A report is seldom read: what Celery stores with it is put together when it is. What
-            # the task calls from now on is not among the children of this write.
-            record.make = lambda: make() | {"children": []}
+        def make() -> dict[str, Any]:
+            meta = self._get_result_meta(value, state, traceback, request)
+            return {**meta, "children": children, "date_done": date_done, "task_id": task_id}
+
+        self._records[key] = _Record(state, self._deadline(self.expires), make=make)
 
     def _store_encoded(
         self,

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from pytest_taskprogress.core.clock import Clock
 from pytest_taskprogress.core.errors import TaskProgressWarning
 from pytest_taskprogress.core.messages import as_text, format_message
-from pytest_taskprogress.core.progress import Number, Progress, number
+from pytest_taskprogress.core.progress import Number, Progress, amount, number
 from pytest_taskprogress.core.states import (
     EXCEPTION_STATES,
     FAILURE,
@@ -103,7 +103,7 @@ class Observer:
         self._task = task
         self._scan_task = scan_task
         self._logger = _logger or logger
-        self._throttle = None if throttle is None else Progress(throttle, None).current
+        self._throttle = None if throttle is None else amount(throttle, "throttle")
         self._request = getattr(task, "request", None)
         self._task_id = getattr(self._request, "id", None)
         # A stand-in without a request stores as well; a task without a request id cannot.
@@ -117,7 +117,7 @@ class Observer:
         self._clock = clock or Clock()
         self._began = self._clock.monotonic()
         self._lock = threading.RLock()
-        self._pos: Number = Progress(position, None).current
+        self._pos: Number = amount(position, "position")
         self._last: Progress | None = None
         self._written: tuple[str, float] | None = None
         self._held: tuple[str, dict[str, Any]] | None = None
@@ -343,7 +343,7 @@ class Observer:
 
     def _bounded(self, position: Number, total: Any) -> Progress:
         if total is not None:
-            total = Progress(0, total).total
+            total = amount(total, "total")
         last = self._last
         floor = last.current if last is not None and last.total == total else 0
         elapsed = max(self._clock.monotonic() - self._began, 0.0)
