@@ -112,6 +112,10 @@ class _Producer(Producer):
         self._declared[entity.name] = entity
         return True
 
+    def forget_declared(self) -> None:
+        """Declare every entity again when it is used."""
+        self._declared.clear()
+
     def __enter__(self) -> _Producer:
         self._nesting.depth = getattr(self._nesting, "depth", 0) + 1
         return self
@@ -180,10 +184,10 @@ class Broker:
         self.state = virtual.BrokerState()
         self._transport = type("Transport", (_Transport,), {"broker": self})
         connection = _PooledConnection(transport=self._transport)
-        producer = _Producer(connection, on_published)
+        self._producer = _Producer(connection, on_published)
         self._channel: Any = connection.default_channel
         self.connections = _Pool(lambda: connection)
-        self.producers = _Pool(lambda: producer, self.connections)
+        self.producers = _Pool(lambda: self._producer, self.connections)
 
     def connection(self, *_: object, **__: object) -> Connection:
         """Open a connection to this broker; stands for `app.connection_for_write`."""
@@ -200,7 +204,9 @@ class Broker:
         self.waiting.clear()
         self.delivered.clear()
 
-    def close(self) -> None:
-        """Close the connection; the broker cannot be used again."""
+    def reset(self) -> None:
+        """Forget every message, and every queue and exchange."""
         self.clear()
-        Connection.release(self.connections.connection)
+        self.state.clear()
+        self.connections.connection.declared_entities.clear()
+        self._producer.forget_declared()

@@ -73,6 +73,7 @@ class EagerEngine:
         self._clock = VirtualClock()
         self._atom_notifier = Notifier()
         self._capture = CaptureListener(self)
+        self._broker = Broker(self._on_published)
         self._parts: _Parts | None = None
         self._undo = ExitStack()
         self._draining = threading.Lock()
@@ -145,17 +146,16 @@ class EagerEngine:
             raise EngineError(message)
         self._forget()
         with ExitStack() as undo:
-            broker = Broker(self._on_published)
-            undo.callback(broker.close)
+            undo.callback(self._broker.reset)
             backend = FakeBackend(_checked_app(app), clock=self._clock)
             backend.subscribe(self._on_write)
             backend.wait_with(self._on_wait)
             undo.enter_context(
-                installation.installed(app, broker=broker, backend=backend, clock=self._clock)
+                installation.installed(app, broker=self._broker, backend=backend, clock=self._clock)
             )
             consumer = InProcessConsumer(app, self._clock)
             undo.callback(consumer.close)
-            self._parts = _Parts(app, backend, Pending(broker, consumer))
+            self._parts = _Parts(app, backend, Pending(self._broker, consumer))
             undo.callback(setattr, self, "_parts", None)
             self._capture.register()
             undo.callback(self._capture.deregister)

@@ -19,9 +19,7 @@ def published():
 @pytest.fixture
 def broker(published):
     """A broker."""
-    broker = Broker(lambda: published.append(1))
-    yield broker
-    broker.close()
+    return Broker(lambda: published.append(1))
 
 
 def publish(broker, body="hello", **options):
@@ -95,6 +93,18 @@ def test_exchanges_route(broker):
     assert [broker.take().decode(), broker.take().decode()] == ["x", "y"]
 
 
+def test_reset(broker):
+    """A reset forgets messages, and the queues and exchanges that were declared."""
+    queue = Queue("mail", Exchange("letters", type="topic"), routing_key="letters.*")
+    for _ in range(2):
+        with broker.producers.acquire() as producer:
+            producer.publish("x", exchange="letters", routing_key="letters.blue", declare=[queue])
+        assert len(broker.waiting) == 1
+        broker.reset()
+        assert not broker.waiting
+        assert not broker.state.exchanges
+
+
 def test_connections_of_the_pool_stay_open(broker):
     """A pooled connection survives the block that uses it."""
     with broker.connections.acquire(block=True, timeout=1) as connection:
@@ -111,7 +121,6 @@ def test_two_brokers_share_nothing(broker):
     other = Broker(lambda: None)
     publish(broker)
     assert not other.waiting
-    other.close()
 
 
 def test_requeue_by_a_task(app):
