@@ -183,10 +183,10 @@ class Broker:
         self.delivered: dict[str, dict[str, Any]] = {}
         self.state = virtual.BrokerState()
         self._transport = type("Transport", (_Transport,), {"broker": self})
-        connection = _PooledConnection(transport=self._transport)
-        self._producer = _Producer(connection, on_published)
-        self._channel: Any = connection.default_channel
-        self.connections = _Pool(lambda: connection)
+        self._connection: Any = _PooledConnection(transport=self._transport)
+        self._producer = _Producer(self._connection, on_published)
+        self._channel: Any = self._connection.default_channel
+        self.connections = _Pool(lambda: self._connection)
         self.producers = _Pool(lambda: self._producer, self.connections)
 
     def connection(self, *_: object, **__: object) -> Connection:
@@ -208,5 +208,5 @@ class Broker:
         """Forget every message, and every queue and exchange."""
         self.clear()
         self.state.clear()
-        self.connections.connection.declared_entities.clear()
+        self._connection.declared_entities.clear()
         self._producer.forget_declared()

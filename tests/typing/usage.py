@@ -1,0 +1,58 @@
+"""What a type checker knows of the public API: checked by mypy, never run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typing_extensions import assert_type
+
+from pytest_taskprogress import (
+    CaptureListener,
+    EagerEngine,
+    Engine,
+    History,
+    Observer,
+    Outcome,
+    Progress,
+    TaskRun,
+    Transition,
+    VirtualClock,
+    check_transition,
+)
+
+
+def task(self: Any, rows: list[int]) -> dict[str, Any]:
+    """Track keeps the type of the items."""
+    observer = Observer(self, throttle=0.5, clock=VirtualClock())
+    for row in observer.track(rows, "Importing"):
+        assert_type(row, int)
+    assert_type(observer.pos, int | float)
+    assert_type(observer.increment(), int | float)
+    assert_type(observer.update("half", current=50), tuple[str, dict[str, Any]])
+    assert_type(observer.fail("bad %s", "luck"), tuple[str, dict[str, Any]])
+    assert_type(observer.fail("bad %s", ValueError, "luck"), tuple[str, dict[str, Any]])
+    _, meta = observer.success("Imported %d", len(rows))
+    return meta
+
+
+def engine(app: Any) -> Engine:
+    """An engine's parts have types, and it is an `Engine`."""
+    with EagerEngine(app, limit=10) as engine:
+        run = engine.run(task, [1])
+        assert_type(run, TaskRun)
+        assert_type(run.percents, list[float | None])
+        assert_type(run.history, History)
+        assert_type(run.history[0], Transition)
+        assert_type(run.history[1:], History)
+        assert_type(engine.capture, CaptureListener)
+        assert_type(engine.clock.monotonic(), float)
+        with engine.paused() as paused:
+            assert_type(paused.step(), bool)
+    return engine
+
+
+def values() -> None:
+    """The values of core have types."""
+    assert_type(check_transition("FAILURE", "SUCCESS"), Outcome)
+    assert_type(Progress(1, 2).percent, float | None)
+    assert_type(Progress.clamp(9, 2), Progress)
