@@ -11,7 +11,7 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import datetime
 from time import monotonic
 from types import SimpleNamespace
@@ -21,10 +21,12 @@ from billiard.einfo import ExceptionInfo
 from billiard.exceptions import WorkerLostError
 from celery.app.trace import build_tracer
 from celery.exceptions import TaskRevokedError
+from celery.utils.imports import symbol_by_name
 from celery.utils.nodenames import default_nodename
 from kombu.serialization import prepare_accept_content
 
 from pytest_taskprogress.core.clock import VirtualClock
+from pytest_taskprogress.engines.installation import replace
 from pytest_taskprogress.engines.internals import Consumer, app_state, worker_state
 
 __all__ = ["InProcessConsumer", "Timer"]
@@ -195,14 +197,29 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         self.task_buckets: dict[str, Any] = defaultdict(lambda: None)
         self.on_task_message: set[Any] = set()
         self._maximum_prefetch_restored = True
-        self._traced: list[tuple[Any, Any]] = []
+        self._clock = clock
+        self._undo = ExitStack()
         self.strategies = _Strategies(self)
         self.on_message: Callable[[Any], None] = self.create_task_handler()
 
     def trace(self, task: Any) -> None:
         """Give a task the tracer of this worker, as a worker does at its start."""
-        self._traced.append((task, task.__trace__))
-        task.__trace__ = build_tracer(task.name, task, self.app.loader, self.hostname, app=self.app)
+        tracer = build_tracer(task.name, task, self.app.loader, self.hostname, app=self.app)
+        replace(self._undo, task, "__trace__", tracer)
+        replace(self._undo, task, "Request", self._request_by_clock(task.Request))
+
+    def _request_by_clock(self, request: Any) -> Any:
+        """A request class that expires by the engine's clock: Celery's own asks the machine's."""
+        clock = self._clock
+
+        def maybe_expire(request: Any) -> bool | None:
+            if request.expires and clock.now() > request.expires:
+                worker_state.revoked.add(request.id)
+                return True
+            return None
+
+        base = symbol_by_name(request)
+        return type(base.__name__, (base,), {"maybe_expire": maybe_expire})
 
     def on_task_request(self, request: Any) -> None:
         """Execute a request; `WorkController._process_task` of a real worker."""
@@ -210,10 +227,5 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
             request.execute_using_pool(self.pool)
 
     def close(self) -> None:
-        """Take the tracers off again."""
-        while self._traced:
-            task, trace = self._traced.pop()
-            if trace is None:
-                del task.__trace__
-            else:
-                task.__trace__ = trace
+        """Take off again what the tasks were given."""
+        self._undo.close()

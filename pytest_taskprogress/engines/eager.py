@@ -65,9 +65,15 @@ class EagerEngine:
     Args:
         app: The app to install on by `with`; `installed()` takes another.
         limit: How many messages one drain may run: what ends a task that requeues itself for ever.
+
+    Raises:
+        ValueError: If the limit is less than 1.
     """
 
     def __init__(self, app: Any = None, *, limit: int = 10_000) -> None:
+        if limit < 1:
+            message = f"a drain runs at least one message: expected limit >= 1, got limit={limit!r}"
+            raise ValueError(message)
         self.limit = limit
         self._wanted = app
         self._clock = VirtualClock()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_taskprogress.core.clock import Clock
     from pytest_taskprogress.engines.broker import Broker
 
-__all__ = ["current_app", "installed"]
+__all__ = ["current_app", "installed", "replace"]
 
 _ABSENT: Final = object()
 
@@ -46,39 +46,40 @@ def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterat
     with ExitStack() as undo:
         _keep_settings(undo, app)
         _keep_worker_state(undo)
-        replace = _Replacer(undo)
         # Celery's public hooks.
-        replace(app, "now", lambda: clock.now().astimezone(app.timezone))
-        replace(app, "connection_for_write", broker.connection)
-        replace(app, "connection_for_read", broker.connection)
-        replace(app, "use_fast_trace_task", value=True)
+        replace(undo, app, "now", lambda: clock.now().astimezone(app.timezone))
+        replace(undo, app, "connection_for_write", broker.connection)
+        replace(undo, app, "connection_for_read", broker.connection)
+        replace(undo, app, "use_fast_trace_task", value=True)
         # `app.pool` and `app.amqp.producer_pool` have no setter, and Kombu's own pools are global.
-        replace(app, "_pool", broker.connections)
-        replace(app.amqp, "_producer_pool", broker.producers)
+        replace(undo, app, "_pool", broker.connections)
+        replace(undo, app.amqp, "_producer_pool", broker.producers)
         # `app.backend` looks here before it looks into the thread.
-        replace(app, "_backend_cache", backend)
+        replace(undo, app, "_backend_cache", backend)
         for task in app.tasks.values():
-            _replace_backend(replace, task, backend)
+            _replace_backend(undo, task, backend)
         # Shared tasks, and threads that a task starts, find the app by these, as in a worker.
-        replace(thread_state, "current_app", app)
-        replace(app_state, "default_app", app)
+        replace(undo, thread_state, "current_app", app)
+        replace(undo, app_state, "default_app", app)
         _protect_stack(undo)
         yield
 
 
-class _Replacer:
-    """Sets an attribute now, and puts back what was there when the stack is left."""
+def replace(undo: ExitStack, owner: Any, name: str, value: object) -> None:
+    """Set an attribute, and put back what was there when a stack is left.
 
-    def __init__(self, undo: ExitStack) -> None:
-        self._undo = undo
-
-    def __call__(self, owner: Any, name: str, value: object) -> None:
-        old = vars(owner).get(name, _ABSENT)
-        setattr(owner, name, value)
-        if old is _ABSENT:
-            self._undo.callback(vars(owner).pop, name, None)
-        else:
-            self._undo.callback(setattr, owner, name, old)
+    Args:
+        undo: The stack.
+        owner: Whose attribute it is.
+        name: Its name.
+        value: What it is until then.
+    """
+    old = vars(owner).get(name, _ABSENT)
+    setattr(owner, name, value)
+    if old is _ABSENT:
+        undo.callback(vars(owner).pop, name, None)
+    else:
+        undo.callback(setattr, owner, name, old)
 
 
 def _keep_settings(undo: ExitStack, app: Any) -> None:
@@ -115,13 +116,13 @@ def _refill(mapping: Any, content: dict[Any, Any]) -> None:
     mapping.update(content)
 
 
-def _replace_backend(replace: _Replacer, task: Any, backend: object) -> None:
+def _replace_backend(undo: ExitStack, task: Any, backend: object) -> None:
     """A task with a result backend of its own would write past the engine."""
     declared = type(task).backend
     if not isinstance(declared, property):
-        replace(task, "backend", backend)
+        replace(undo, task, "backend", backend)
     elif task._backend is not None:  # noqa: SLF001 - what the `backend` property returns first
-        replace(task, "_backend", None)
+        replace(undo, task, "_backend", None)
 
 
 def _protect_stack(undo: ExitStack) -> None:

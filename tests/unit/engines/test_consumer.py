@@ -167,6 +167,32 @@ def test_the_protected_call_of_another_worker_stays(app):
     assert Task.__call__ is not protected
 
 
+def test_events(app):
+    """Tasks may send events, and apps may want task-sent: nobody listens, nothing breaks."""
+    app.conf.task_send_sent_event = True
+
+    @app.task(bind=True)
+    def tells(self):
+        self.send_event("task-progress", percent=50)
+        return 1
+
+    with EagerEngine(app) as engine:
+        assert engine.run(tells).result == 1
+        assert engine.pending == []
+
+
+def test_a_request_class_of_ones_own(app):
+    """A task's own Request class is used."""
+
+    @app.task(bind=True, Request="celery.worker.request:Request")
+    def named(self):
+        return 1
+
+    with EagerEngine(app) as engine:
+        assert engine.run(named).result == 1
+    assert named.Request == "celery.worker.request:Request"
+
+
 class TestTimer:
     def test_nothing(self):
         """An empty timer has nothing to take."""

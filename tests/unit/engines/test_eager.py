@@ -266,6 +266,27 @@ class TestTime:
         add.apply_async((1, 2), countdown=0.1)
         assert engine.clock.monotonic() == 0.1
 
+    def test_expiry(self, engine, app, add):
+        """A task whose time has passed when it is due is revoked; one in time runs."""
+        late = add.apply_async((1, 2), countdown=60, expires=30)
+        in_time = add.apply_async((1, 2), countdown=20, expires=30)
+        assert (late.state, in_time.state) == ("REVOKED", "SUCCESS")
+
+    def test_results_expire(self, app):
+        """A stored result is gone when result_expires has passed."""
+        app.conf.result_expires = 100
+
+        @app.task
+        def one():
+            return 1
+
+        with EagerEngine(app) as engine:
+            result = one.delay()
+            engine.clock.advance(99)
+            assert app.AsyncResult(result.id).state == "SUCCESS"
+            engine.clock.advance(1)
+            assert app.AsyncResult(result.id).state == "PENDING"
+
     def test_elapsed_of_an_observer(self, engine, app):
         """An Observer goes by the engine's clock."""
 
@@ -586,6 +607,11 @@ class TestBadInput:
             pass
         with pytest.raises(EngineError, match="which app"), EagerEngine():
             pass
+
+    def test_a_limit_of_nothing(self, app):
+        """A limit below 1 is refused."""
+        with pytest.raises(ValueError, match="limit >= 1, got limit=0"):
+            EagerEngine(app, limit=0)
 
     def test_not_installed(self, app, add):
         """An engine that is on no app says how to install it."""
