@@ -7,11 +7,9 @@ and encoded only if it is read.
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Any, Final
 
 from celery import states as celery_states
@@ -19,6 +17,7 @@ from celery.exceptions import ImproperlyConfigured
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from kombu.exceptions import EncodeError
 
+from pytest_taskprogress.core.callsite import frame_outside
 from pytest_taskprogress.core.clock import Clock
 from pytest_taskprogress.core.states import (
     EXCEPTION_STATES,
@@ -30,6 +29,7 @@ from pytest_taskprogress.core.states import (
 from pytest_taskprogress.core.transitions import Source, Transition
 from pytest_taskprogress.engines.internals import KeyValueStoreBackend
 from pytest_taskprogress.engines.refusals import refused_value
+from pytest_taskprogress.engines.store import Record, Store
 
 __all__ = ["FakeBackend"]
 
@@ -44,28 +44,6 @@ _EXACT_SERIALIZERS: Final = frozenset({"json", "pickle"})
 _REPORTERS: Final = ("celery.", "pytest_taskprogress.")
 Waiter = Callable[[tuple[str, ...], float | None], bool]
 _TRACER: Final = "celery.app.trace"
-
-
-class _Record:
-    """What is stored under one key.
-
-    `payload` is what a real backend would hold. Until somebody reads it, it may be None, and `make`
-    makes what is to be encoded.
-    """
-
-    __slots__ = ("expires_at", "make", "payload", "state")
-
-    def __init__(
-        self,
-        state: str | None,
-        expires_at: float | None,
-        payload: Any = None,
-        make: Callable[[], dict[str, Any]] | None = None,
-    ) -> None:
-        self.state = state
-        self.expires_at = expires_at
-        self.payload = payload
-        self.make = make
 
 
 class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
@@ -121,7 +99,7 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
             self.expires if failure_expires is None else self.prepare_expires(failure_expires)
         )
         self._changed = threading.Condition(threading.RLock())
-        self._records: dict[bytes, _Record] = {}
+        self._store = Store(self.clock)
         self._subscribers: list[Callable[[Transition], None]] = []
         self._waiter: Waiter | None = None
         self._lazy = (
@@ -134,7 +112,7 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
         self._waiting = 0
         self._index = 0
         self._epoch = self.clock.monotonic()
-        self._writing: _Record | None = None
+        self._writing: Record | None = None
 
     # -- for engines ------------------------------------------------------------------------------
 
@@ -172,7 +150,7 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
     def clear(self) -> None:
         """Forget every record and count, and begin to number the writes from 0."""
         with self._changed:
-            self._records.clear()
+            self._store.clear()
             self._keys.clear()
             self._cache.clear()
             self.reads.clear()
@@ -202,7 +180,7 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
             task_id, self.get_key_for_task(task_id)
         )
         with self._changed:
-            old = self._live(key)
+            old = self._store.get(key)
             old_state = PENDING if old is None else old.state or PENDING
             self.writes[task_id] += 1
             stored = old_state != SUCCESS
@@ -251,7 +229,7 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
             meta = self._get_result_meta(value, state, traceback, request)
             return {**meta, "children": children, "date_done": date_done, "task_id": task_id}
 
-        self._records[key] = _Record(state, self._deadline(self.expires), make=make)
+        self._store.put(key, Record(state, make=make), self.expires)
 
     def _store_encoded(
         self,
@@ -320,7 +298,7 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
             return self._payload(key)
 
     def _payload(self, key: bytes) -> Any:
-        record = self._live(key)
+        record = self._store.get(key)
         if record is None:
             return None
         if record.payload is None and record.make is not None:
@@ -338,43 +316,24 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
     def _set_with_state(self, key: bytes, value: Any, state: str | None) -> None:
         expires = self._failure_expires if state == celery_states.FAILURE else self.expires
         with self._changed:
-            record = _Record(state, self._deadline(expires), value)
-            self._records[key] = self._writing = record
+            self._writing = self._store.put(key, Record(state, value), expires)
 
     def delete(self, key: bytes) -> None:
         """Forget a key."""
         with self._changed:
-            self._records.pop(key, None)
+            self._store.delete(key)
 
     def incr(self, key: bytes) -> int:
         """Add 1 to a counter, which begins at 0, and return it."""
         with self._changed:
-            record = self._live(key)
-            if record is None:
-                record = self._records[key] = _Record(None, self._deadline(self.expires), 0)
+            record = self._store.get(key) or self._store.put(key, Record(payload=0), self.expires)
             record.payload += 1
             return int(record.payload)
 
     def expire(self, key: bytes, value: float | None) -> None:
         """Let a key expire some seconds from now; 0 or None: never."""
         with self._changed:
-            record = self._live(key)
-            if record is not None:
-                record.expires_at = self._deadline(value)
-
-    def _live(self, key: bytes) -> _Record | None:
-        record = self._records.get(key)
-        if (
-            record is not None
-            and record.expires_at is not None
-            and record.expires_at <= self.clock.monotonic()
-        ):
-            del self._records[key]
-            return None
-        return record
-
-    def _deadline(self, expires: float | None) -> float | None:
-        return self.clock.monotonic() + expires if expires else None
+            self._store.expire(key, value)
 
     # -- Celery's interface: waiting --------------------------------------------------------------
 
@@ -452,12 +411,5 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
 
 def _source() -> Source | None:
     """The line that reported; None for what the worker's own code wrote."""
-    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the documented way to look at the caller
-    while frame is not None:
-        module = frame.f_globals.get("__name__", "")
-        if module == _TRACER:
-            return None
-        if not module.startswith(_REPORTERS):
-            return Source(frame.f_code.co_filename, frame.f_lineno)
-        frame = frame.f_back
-    return None
+    frame = frame_outside(_REPORTERS, stop=_TRACER)
+    return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 import threading
-import warnings
 from collections.abc import Iterable, Mapping
-from types import FrameType
 from typing import Any, Final, TypeVar
 
 from pytest_taskprogress.core.clock import Clock
-from pytest_taskprogress.core.errors import TaskProgressWarning
-from pytest_taskprogress.core.messages import as_text, format_message
+from pytest_taskprogress.core.messages import as_text
 from pytest_taskprogress.core.progress import Number, Progress, amount, number
 from pytest_taskprogress.core.states import (
     EXCEPTION_STATES,
@@ -29,6 +25,8 @@ from pytest_taskprogress.tasks.failures import (
     raised_at,
 )
 from pytest_taskprogress.tasks.track import Track
+from pytest_taskprogress.tasks.warning import caller, formatted, warn
+from pytest_taskprogress.tasks.writer import ReportWriter
 
 __all__ = ["Observer"]
 
@@ -103,25 +101,20 @@ class Observer:
         self._task = task
         self._scan_task = scan_task
         self._logger = _logger or logger
-        self._throttle = None if throttle is None else amount(throttle, "throttle")
-        self._request = getattr(task, "request", None)
-        self._task_id = getattr(self._request, "id", None)
-        # A stand-in without a request stores as well; a task without a request id cannot.
-        self._stores = task is not None and (self._request is None or self._task_id is not None)
         self._check_abort = getattr(task, "raise_if_aborted", None) if check_abort else None
+        request = getattr(task, "request", None)
         self._attempt = Attempt()
-        if self._task_id is not None:
-            self._attempt = attempt_of(self._request, new=self._attempt) or self._attempt
+        if getattr(request, "id", None) is not None:
+            self._attempt = attempt_of(request, new=self._attempt) or self._attempt
             clock = clock or _clock_of(task)
         self._attempt.reporters.append(self)
         self._clock = clock or Clock()
+        throttle = None if throttle is None else amount(throttle, "throttle")
+        self._writer = ReportWriter(task, throttle, self._clock)
         self._began = self._clock.monotonic()
         self._lock = threading.RLock()
         self._pos: Number = amount(position, "position")
         self._last: Progress | None = None
-        self._written: tuple[str, float] | None = None
-        self._held: tuple[str, dict[str, Any]] | None = None
-        self._closed = False
 
     @property
     def task(self) -> Any:
@@ -214,7 +207,7 @@ class Observer:
                 if increment:
                     position = number(position + (abs(number(step, "step")) or 1), "pos")
             progress = self._bounded(position, total)
-            data = self._meta(_formatted(msg, args), progress, extra)
+            data = self._meta(formatted(msg, args), progress, extra)
             if state in TERMINAL_STATES:
                 failure = None
                 if state in EXCEPTION_STATES:
@@ -222,10 +215,7 @@ class Observer:
                 return self._end(state, data, failure, do_log=do_log, log_level=log_level)
             if state in EXCEPTION_STATES:
                 data.update(exception_info(as_exception(RuntimeError, data["description"])))
-            if self._is_due(state, progress):
-                self._write(state, data)
-            else:
-                self._held = (state, data)
+            self._writer.offer(state, data, complete=progress.complete)
         if do_log:
             self._log(log_level, data)
         return state, data
@@ -249,7 +239,7 @@ class Observer:
             if self._last is None:
                 total = max(self._pos, 100)
             progress = self._bounded(total, total)
-            data = self._meta(_formatted(msg, args), progress, {})
+            data = self._meta(formatted(msg, args), progress, {})
             return self._end(SUCCESS, data, None, do_log=True, log_level=logging.INFO)
 
     def fail(
@@ -276,8 +266,8 @@ class Observer:
         with self._lock:
             if self._attempt.ending is not None:
                 return self._after_the_end(FAILURE)
-            text = _formatted(msg, args)
-            failure = raised_at(as_exception(exc_type, text), _caller())
+            text = formatted(msg, args)
+            failure = raised_at(as_exception(exc_type, text), caller())
             return self._fail(text, failure, logging.WARNING)
 
     def exception(
@@ -305,7 +295,7 @@ class Observer:
         with self._lock:
             if self._attempt.ending is not None:
                 return self._after_the_end(FAILURE)
-            return self._fail(_formatted(msg, args), raised_at(exception, _caller()), logging.ERROR)
+            return self._fail(formatted(msg, args), raised_at(exception, caller()), logging.ERROR)
 
     def track(self, iterable: Iterable[T], msg: str, total: Number | None = None) -> Track[T]:
         """Go through an iterable, with a report after each item.
@@ -323,8 +313,8 @@ class Observer:
     def flush(self) -> None:
         """Store the report that `throttle` holds back; a ProgressTask does that at its end."""
         with self._lock:
-            if self._held is not None and self._attempt.ending is None:
-                self._write(*self._held)
+            if self._attempt.ending is None:
+                self._writer.flush()
 
     def on_error(self, error: Exception) -> None:
         """Hear that the task ends in an error that it does not catch; a ProgressTask tells it."""
@@ -350,7 +340,7 @@ class Observer:
         progress = Progress.clamp(position, total, round(elapsed, 6), at_least=floor)
         if progress.current != position:
             was = f" after current={floor!r}" if floor else ""
-            _warn(
+            warn(
                 f"current={position!r} is out of bounds for total={total!r}{was}:"
                 f" {progress.current!r} is stored"
             )
@@ -389,10 +379,10 @@ class Observer:
         if failure is not None:
             data.update(exception_info(failure))
         waits = self._attempt.keeps_ending and state in (SUCCESS, FAILURE)
-        if not waits:
-            self._write(state, data)
-        elif self._held is not None:
-            self._write(*self._held)
+        if waits:
+            self._writer.flush()
+        else:
+            self._writer.write(state, data)
         self._attempt.ending = Ending(state, data, failure)
         if do_log:
             self._log(log_level, data)
@@ -404,31 +394,8 @@ class Observer:
         ending = self._attempt.ending
         if ending is None:  # pragma: no cover - callers have looked
             return state, {}
-        _warn(f"{state} was reported after the task had ended with {ending.state}: ignored")
+        warn(f"{state} was reported after the task had ended with {ending.state}: ignored")
         return ending.state, ending.meta
-
-    def _is_due(self, state: str, progress: Progress) -> bool:
-        if self._throttle is None or self._written is None or progress.complete:
-            return True
-        last_state, at = self._written
-        return state != last_state or self._clock.monotonic() - at >= self._throttle
-
-    def _write(self, state: str, data: dict[str, Any]) -> None:
-        self._held = None
-        if self._throttle is not None:
-            self._written = (state, self._clock.monotonic())
-        task = self._task
-        if not self._stores:
-            return
-        if self._request is None or task.request is self._request:
-            task.update_state(task_id=self._task_id, state=state, meta=data)
-            return
-        # A helper thread has no request: it writes with the one of the task that it helps.
-        task.request_stack.push(self._request)
-        try:
-            task.update_state(task_id=self._task_id, state=state, meta=data)
-        finally:
-            task.request_stack.pop()
 
     def _log(self, level: int | str, data: dict[str, Any]) -> None:
         if isinstance(level, str):
@@ -460,37 +427,3 @@ def _extra_keys(meta: object, state: object) -> Mapping[str, Any]:
         message = f"meta must not override what the Observer stores, got the key(s) {names}"
         raise ValueError(message)
     return meta
-
-
-def _formatted(msg: object, args: tuple[Any, ...]) -> str:
-    """Format a message; one that cannot be formatted is kept as it is, with a warning."""
-    text, wrong = format_message(msg, args)
-    if wrong is not None:
-        _warn(f"the message {text!r} cannot be formatted with its {len(args)} args ({wrong})")
-    return text
-
-
-def _caller() -> FrameType | None:
-    """The frame that reported: the first outside this package."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to look at the caller
-    while frame is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
-        frame = frame.f_back
-    return frame
-
-
-_PACKAGE: Final = f"{__name__.partition('.')[0]}."
-
-
-def _warn(message: str) -> None:
-    frame = _caller()
-    if frame is None:
-        warnings.warn(message, TaskProgressWarning, stacklevel=2)
-        return
-    file, line = frame.f_code.co_filename, frame.f_lineno
-    warnings.warn_explicit(
-        f"{message} ({file}:{line})",
-        TaskProgressWarning,
-        file,
-        line,
-        registry=frame.f_globals.setdefault("__warningregistry__", {}),
-    )

@@ -533,7 +533,7 @@ class TestWaiting:
 
 
 class TestBadInput:
-    @pytest.mark.parametrize("target", [len, "add", None, 3, object()], ids=repr)
+    @pytest.mark.parametrize("target", [len, "add", None, 3, Task], ids=repr)
     def test_not_a_task(self, engine, target):
         """What is no task is refused at once, with what to do."""
         with pytest.raises(

@@ -1,0 +1,29 @@
+"""The line of code that asked for something, past the packages that passed it on."""
+
+from __future__ import annotations
+
+import sys
+from types import FrameType
+
+__all__ = ["frame_outside"]
+
+
+def frame_outside(packages: tuple[str, ...], *, stop: str | None = None) -> FrameType | None:
+    """Find the closest frame on the stack whose module is in none of some packages.
+
+    Args:
+        packages: Beginnings of module names, e.g. `("celery.", "pytest_taskprogress.")`.
+        stop: Name of a module; if it comes first there is no such frame.
+
+    Returns:
+        The frame, or None.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to look up
+    while frame is not None:
+        module = frame.f_globals.get("__name__", "")
+        if module == stop:
+            return None
+        if not module.startswith(packages):
+            return frame
+        frame = frame.f_back
+    return None
