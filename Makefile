@@ -13,7 +13,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(READY) ## run the examples, and show what was captured
-	$(BIN)/python -m pytest docs/examples -q -rP --show-capture=stdout
+	$(BIN)/python -m pytest -v -s --no-header docs/examples/test_quickstart.py docs/examples/test_[!q]*.py
 
 test: $(READY) ## run every test, with branch coverage
 	$(BIN)/coverage erase

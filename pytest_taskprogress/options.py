@@ -45,7 +45,7 @@ class Setting:
 
 
 def _one_of(*values: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:  # noqa: ANN401
+    def parse(value: Any) -> str:
         if value not in values:
             message = f"expected one of {', '.join(values)}"
             raise ValueError(message)
@@ -54,7 +54,7 @@ def _one_of(*values: str) -> Callable[[Any], str]:
     return parse
 
 
-def _positive(value: Any) -> int:  # noqa: ANN401
+def _positive(value: Any) -> int:
     try:
         number = int(value)
     except (TypeError, ValueError):
@@ -141,7 +141,7 @@ def with_marker(options: Options, arguments: Mapping[str, Any], args: tuple[Any,
     return options
 
 
-def _set(options: Options, setting: Setting, value: Any, where: str) -> Options:  # noqa: ANN401
+def _set(options: Options, setting: Setting, value: Any, where: str) -> Options:
     try:
         parsed = setting.parse(value)
     except ValueError as error:

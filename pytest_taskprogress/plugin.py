@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _OPTIONS: Final = pytest.StashKey[options.Options]()
 _APP: Final = pytest.StashKey[Any]()
+_APPS: Final = pytest.StashKey["dict[str, Any]"]()
 _ENGINE: Final = pytest.StashKey["EagerEngine"]()
 _INSTALLED: Final = pytest.StashKey[ExitStack]()
 
@@ -39,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
         " module; limit: how many messages one drain may run",
     )
     config.stash[_OPTIONS] = options.of_config(config)
+    config.stash[_APPS] = {}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -59,7 +61,7 @@ def _options_of(item: pytest.Item, config: pytest.Config) -> options.Options:
 
 
 @pytest.fixture(scope="session")
-def taskprogress_app() -> Any:  # noqa: ANN401
+def taskprogress_app() -> Any:
     """The Celery app whose tasks are tested: the current app; override it to return your own.
 
     Override it, with scope "session", in a conftest.py or a test module::
@@ -74,7 +76,7 @@ def taskprogress_app() -> Any:  # noqa: ANN401
 
 
 @pytest.fixture(scope="session")
-def taskprogress(taskprogress_app: Any, request: pytest.FixtureRequest) -> EagerEngine:  # noqa: ANN401
+def taskprogress(taskprogress_app: Any, request: pytest.FixtureRequest) -> EagerEngine:
     """Run Celery tasks in this process as a worker would, and keep every state they store.
 
     `run(task, *args, **kwargs)` returns a TaskRun: `state`, `states`, `percents`, `result`, ...;
@@ -105,7 +107,8 @@ def taskprogress_capture(taskprogress: EagerEngine) -> CaptureListener:
 # -- a new engine for every test ------------------------------------------------------------------
 
 
-def _install(config: pytest.Config, engine: EagerEngine, app: Any) -> None:  # noqa: ANN401
+def _install(config: pytest.Config, engine: EagerEngine, app: Any) -> None:
+    _uninstall(config)
     config.stash[_APP] = app
     stack = config.stash[_INSTALLED] = ExitStack()
     stack.enter_context(engine.installed(app))
@@ -121,22 +124,39 @@ def _engine_of(item: pytest.Item) -> EagerEngine | None:
     return item.config.stash.get(_ENGINE, None)
 
 
+def _app_of(item: pytest.Item) -> Any:
+    """The app that the closest override of `taskprogress_app` returned; None if none ran yet."""
+    found = [base for base in item.config.stash[_APPS] if item.nodeid.startswith(base)]
+    return item.config.stash[_APPS][max(found, key=len)] if found else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(
+    fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+) -> Generator[None, object, object]:
+    """Follow an override of `taskprogress_app` as soon as it is there.
+
+    The engine is one for the session; fixtures of the test that come after may publish already.
+    """
+    result = yield
+    if fixturedef.argname == "taskprogress_app":
+        request.config.stash[_APPS][fixturedef.baseid] = result
+        engine = request.config.stash.get(_ENGINE, None)
+        if engine is not None and result is not request.config.stash[_APP]:
+            _install(request.config, engine, result)
+    return result
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """Install the engine before the fixtures of a test that uses it."""
-    config = item.config
     engine = _engine_of(item)
     if engine is not None:
-        _install(config, engine, config.stash[_APP])
+        _install(item.config, engine, _app_of(item) or item.config.stash[_APP])
     result = yield
     engine = _engine_of(item)
     if engine is not None:
-        app = item.funcargs["taskprogress_app"]  # type: ignore[attr-defined]
-        if app is not config.stash[_APP]:
-            # This test's module or class overrides the fixture that the engine was made with.
-            _uninstall(config)
-            _install(config, engine, app)
-        engine.limit = _options_of(item, config).limit
+        engine.limit = _options_of(item, item.config).limit
     return result
 
 
@@ -173,7 +193,7 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     return None
 
 
-def _difference(history: Any, expected: list[object]) -> list[str]:  # noqa: ANN401
+def _difference(history: Any, expected: list[object]) -> list[str]:
     states = history.states
     stored = [each for each in history if each.stored]
     at = next(

@@ -8,12 +8,12 @@ from types import FrameType
 __all__ = ["frame_outside"]
 
 
-def frame_outside(packages: tuple[str, ...], *, stop: str | None = None) -> FrameType | None:
+def frame_outside(packages: tuple[str, ...], *, stop: tuple[str, ...] = ()) -> FrameType | None:
     """Find the closest frame on the stack whose module is in none of some packages.
 
     Args:
         packages: Beginnings of module names, e.g. `("celery.", "pytest_taskprogress.")`.
-        stop: Name of a module; if it comes first there is no such frame.
+        stop: Beginnings of module names; if one of them comes first there is no such frame.
 
     Returns:
         The frame, or None.
@@ -21,7 +21,7 @@ def frame_outside(packages: tuple[str, ...], *, stop: str | None = None) -> Fram
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the documented way to look up
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
-        if module == stop:
+        if stop and module.startswith(stop):
             return None
         if not module.startswith(packages):
             return frame

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pytest_taskprogress.core.messages import as_text
+
 __all__ = [
     "DeadlockError",
     "DrainLimitExceeded",
@@ -61,6 +63,6 @@ class ListenerError(TaskProgressError):
 
     def __init__(self, errors: list[Exception]) -> None:
         self.errors = errors
-        lines = [f"  {type(error).__name__}: {error}" for error in errors]
+        lines = [f"  {type(error).__name__}: {as_text(error)}" for error in errors]
         count = f"{len(errors)} listener errors" if len(errors) > 1 else "A listener raised"
         super().__init__("\n".join([f"{count} while tasks ran (the tasks went on):", *lines]))

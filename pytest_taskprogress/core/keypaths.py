@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pytest_taskprogress.core.messages import as_repr
+
 __all__ = ["culprit"]
 
 #: Deeper than this the path is no help to anybody, and the value may contain itself.
@@ -30,14 +32,21 @@ def culprit(value: object, encode: Callable[[Any], object], name: str) -> tuple[
                 path, value = path + step, part
                 break
         else:
-            break
+            return _key(path, value, encode)
+    return path, value
+
+
+def _key(path: str, value: object, encode: Callable[[Any], object]) -> tuple[str, object]:
+    """The key that is refused, of a mapping whose values are not."""
+    for key in value if isinstance(value, Mapping) else ():
+        if not isinstance(key, str) and not _accepts(encode, {key: None}):
+            return f"{path} key {as_repr(key)}", key
     return path, value
 
 
 def _parts(value: object) -> list[tuple[str, object]]:
     if isinstance(value, Mapping):
-        keys = [(f" key {key!r}", {key: None}) for key in value if not isinstance(key, str)]
-        return [(f"[{key!r}]", part) for key, part in value.items()] + keys
+        return [(f"[{as_repr(key)}]", part) for key, part in value.items()]
     if isinstance(value, (list, tuple)):
         return [(f"[{index}]", part) for index, part in enumerate(value)]
     return []

@@ -5,15 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["as_text", "format_message"]
+__all__ = ["as_repr", "as_text", "format_message"]
+
+_LONGEST_REPR = 300
 
 
 def as_text(value: object) -> str:
-    """`str(value)`, also of a value whose `__str__` raises."""
+    """`str(value)`, a plain one, also of a value whose `__str__` raises."""
     try:
-        return str(value)
+        # Joined, because __str__ may return a subclass of str.
+        return "".join((str(value),))
     except Exception:  # noqa: BLE001 - a message must never end the task that it tells of
         return f"<unprintable {type(value).__name__} object>"
+
+
+def as_repr(value: object) -> str:
+    """`repr(value)` for a message: cut if it is long, also of a value whose `__repr__` raises."""
+    try:
+        text = "".join((repr(value),))
+    except Exception:  # noqa: BLE001 - what is wrong with a value must not hide what is said of it
+        return f"<unprintable {type(value).__name__} object>"
+    return text if len(text) <= _LONGEST_REPR else f"{text[:_LONGEST_REPR]}..."
 
 
 def format_message(msg: object, args: tuple[Any, ...]) -> tuple[str, str | None]:

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Final, TypeAlias
 
 from pytest_taskprogress.core.errors import ProgressValueError
+from pytest_taskprogress.core.messages import as_repr
 
 __all__ = ["Number", "Progress", "amount", "number"]
 
@@ -39,11 +40,11 @@ def number(value: object, name: str) -> Number:
         try:
             plain = int(value) if isinstance(value, Integral) else float(value)
             finite = math.isfinite(plain)
-        except (OverflowError, ValueError):
+        except Exception:  # noqa: BLE001 - a number of somebody else's may raise anything
             finite = False
         if finite:
             return plain
-    message = f"{name} must be a finite number, got {name}={value!r}"
+    message = f"{name} must be a finite number, got {name}={as_repr(value)}"
     raise ProgressValueError(message)
 
 
@@ -55,7 +56,7 @@ def amount(value: object, name: str) -> Number:
     """
     plain = number(value, name)
     if plain < 0:
-        message = f"{name} must be 0 or more, got {name}={value!r}"
+        message = f"{name} must be 0 or more, got {name}={as_repr(value)}"
         raise ProgressValueError(message)
     return plain
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, TypeGuard, overload
 
+from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.states import is_report
 
 __all__ = ["History", "Source", "Transition"]
@@ -65,9 +66,9 @@ class Transition:
         meta = self.meta
         percent = meta.get("percent")
         if percent is not None:
-            return percent if isinstance(percent, (int, float)) else None
+            return percent if _holds_float(percent) else None
         current, total = meta.get("current"), meta.get("total")
-        if isinstance(current, (int, float)) and isinstance(total, (int, float)) and total:
+        if _holds_float(current) and _holds_float(total) and total:
             return round(100.0 * current / total, 2)
         return None
 
@@ -76,6 +77,19 @@ class Transition:
         """The description that was stored with it."""
         description = self.meta.get("description")
         return description if isinstance(description, str) else None
+
+    @property
+    def error(self) -> str | None:
+        """The exception that was stored with it, as `Type: message`; None if none was."""
+        stored = self.meta or self.result
+        if isinstance(stored, BaseException):
+            return f"{type(stored).__name__}: {as_text(stored)}"
+        if not isinstance(stored, dict) or "exc_type" not in stored:
+            return None
+        message = stored.get("exc_message")
+        if isinstance(message, (list, tuple)) and len(message) == 1:
+            message = message[0]
+        return f"{stored['exc_type']}: {as_text(message)}"
 
     def as_dict(self) -> dict[str, Any]:
         """Everything, as plain values."""
@@ -100,11 +114,35 @@ class Transition:
             parts.append(f"{self.percent:g} %")
         if self.message:
             parts.append(repr(self.message))
+        if self.error:
+            parts.append(self.error)
         if not self.stored:
             parts.append("(dropped by the backend)")
         if self.source is not None:
             parts.append(f"at {self.source}")
         return "  ".join(parts)
+
+
+def _holds_float(value: object) -> TypeGuard[int | float]:
+    """Whether a value is a number that a float can hold."""
+    if not isinstance(value, (int, float)):
+        return False
+    try:
+        float(value)
+    except OverflowError:
+        return False
+    return True
+
+
+def _plain(value: object) -> object:
+    """A value as JSON knows it; what it does not know by its `repr`."""
+    if isinstance(value, dict):
+        return {key if isinstance(key, str) else as_repr(key): _plain(value[key]) for key in value}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if value is None or isinstance(value, (str, bool, float)):
+        return value
+    return value if _holds_float(value) else as_repr(value)
 
 
 class History(Sequence[Transition]):
@@ -166,9 +204,9 @@ class History(Sequence[Transition]):
     def as_json(self) -> str:
         """JSON lines, a transition each, keys in a fixed order.
 
-        Values that JSON does not know (a pickled exception) are given by their `repr`.
+        Values and keys that JSON does not know (a pickled exception) are given by their `repr`.
         """
-        return "\n".join(json.dumps(each.as_dict(), default=repr) for each in self._transitions)
+        return "\n".join(json.dumps(_plain(each.as_dict())) for each in self._transitions)
 
     @overload
     def __getitem__(self, index: int) -> Transition: ...

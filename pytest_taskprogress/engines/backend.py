@@ -7,14 +7,12 @@ and encoded only if it is read.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from celery import states as celery_states
 from celery.exceptions import ImproperlyConfigured
-from celery.exceptions import TimeoutError as CeleryTimeoutError
 from kombu.exceptions import EncodeError
 
 from pytest_taskprogress.core.callsite import frame_outside
@@ -28,8 +26,9 @@ from pytest_taskprogress.core.states import (
 )
 from pytest_taskprogress.core.transitions import Source, Transition
 from pytest_taskprogress.engines.internals import KeyValueStoreBackend
-from pytest_taskprogress.engines.refusals import refused_value
-from pytest_taskprogress.engines.store import Record, Store
+from pytest_taskprogress.engines.refusals import NotSerializable, refused_arguments, refused_value
+from pytest_taskprogress.engines.store import Record, Store, Waiter
+from pytest_taskprogress.engines.waiting import WaitsForWrites
 
 __all__ = ["FakeBackend"]
 
@@ -39,14 +38,33 @@ _URL: Final = "taskprogress://"
 #: they went in, so that a copy of the dict that holds them is the round trip.
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 _EXACT_SERIALIZERS: Final = frozenset({"json", "pickle"})
+#: Python refuses to write an integer of thousands of digits as text; up to here none does.
+_LARGEST: Final = 2**63
 
 #: Frames of these packages report on behalf of somebody; the first frame above them is the source.
 _REPORTERS: Final = ("celery.", "pytest_taskprogress.")
-Waiter = Callable[[tuple[str, ...], float | None], bool]
-_TRACER: Final = "celery.app.trace"
+#: What these write, the worker writes.
+_WORKER: Final = ("celery.app.trace", "celery.worker.")
 
 
-class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
+def _is_plain(value: object) -> bool:
+    kind = type(value)
+    if kind is int:
+        return -_LARGEST < value < _LARGEST  # type: ignore[operator]
+    return kind in _PLAIN
+
+
+def _copied(value: Any) -> Any:
+    return value.copy() if type(value) is dict else value
+
+
+def _source() -> Source | None:
+    """The line that reported; None for what the worker's own code wrote."""
+    frame = frame_outside(_REPORTERS, stop=_WORKER)
+    return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
+
+
+class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
     """A result backend in memory, with the semantics of Celery's key-value backends.
 
     The first SUCCESS is final; chords, groups, children, `forget`, expiry, `result_extended`, every
@@ -63,6 +81,7 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
         app: The app whose serialiser and expiry settings apply.
         clock: None: the machine's clock.
         url: `taskprogress://`, or None.
+        store: What it keeps; None: a new one, or with the URL the one of the app.
 
     Raises:
         celery.exceptions.ImproperlyConfigured: If the URL is another one.
@@ -83,6 +102,7 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
         *args: Any,
         clock: Clock | None = None,
         url: str | None = None,
+        store: Store | None = None,
         **kwargs: Any,
     ) -> None:
         if url is not None and url.rstrip("/") != _URL.rstrip("/"):
@@ -91,28 +111,45 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
         super().__init__(app, *args, url=url, **kwargs)
         # One instance serves all threads: Celery would else make one for each.
         self.thread_safe = True
-        self.clock = clock or Clock()
-        self.reads: Counter[str] = Counter()
-        self.writes: Counter[str] = Counter()
+        if store is None:
+            store = Store(clock) if url is None else Store.of_app(app)
+        self._store = store
+        self._keys: dict[str, bytes] = {}
         failure_expires = app.conf.get("result_failure_expires")
         self._failure_expires = (
             self.expires if failure_expires is None else self.prepare_expires(failure_expires)
         )
-        self._changed = threading.Condition(threading.RLock())
-        self._store = Store(self.clock)
-        self._subscribers: list[Callable[[Transition], None]] = []
-        self._waiter: Waiter | None = None
         self._lazy = (
             self.serializer in _EXACT_SERIALIZERS
+            and self.content_type in self.accept
             and not getattr(self, "compression", None)
             and not app.conf.find_value_for_key("extended", "result")
         )
-        self._keys: dict[str, bytes] = {}
-        self._version = 0
-        self._waiting = 0
-        self._index = 0
-        self._epoch = self.clock.monotonic()
         self._writing: Record | None = None
+
+    def __reduce__(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        settings = {
+            "url": self.url,
+            "expires": self.expires,
+            "serializer": self.serializer,
+            "store": self._store,
+        }
+        return super().__reduce__(args, {**settings, **(kwargs or {})})
+
+    @property
+    def clock(self) -> Clock:
+        """What expiry, and everything else that needs the time, goes by."""
+        return self._store.clock
+
+    @property
+    def reads(self) -> Counter[str]:
+        """Reads of a record, by task id."""
+        return self._store.reads
+
+    @property
+    def writes(self) -> Counter[str]:
+        """Writes that were asked for, by task id."""
+        return self._store.writes
 
     # -- for engines ------------------------------------------------------------------------------
 
@@ -122,7 +159,7 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
         Args:
             subscriber: Called in the thread that wrote, one write at a time.
         """
-        self._subscribers.append(subscriber)
+        self._store.subscribers.append(subscriber)
 
     def wait_with(self, waiter: Waiter) -> None:
         """Say what makes results come, instead of waiting for other threads to write them.
@@ -132,7 +169,7 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
                 for ever), while a result is not there; returns False when they have passed, and
                 raises if nothing can come.
         """
-        self._waiter = waiter
+        self._store.waiter = waiter
 
     def peek(self, task_id: str) -> dict[str, Any]:
         """Read a task's record as a client would, without counting it as a read.
@@ -140,7 +177,7 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
         Raises:
             Exception: Whatever Celery raises for a record that cannot be read back.
         """
-        with self._changed:
+        with self._store.lock:
             payload = self._payload(self.get_key_for_task(task_id))
         if payload is None:
             return {"status": PENDING, "result": None}
@@ -149,14 +186,10 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
 
     def clear(self) -> None:
         """Forget every record and count, and begin to number the writes from 0."""
-        with self._changed:
+        with self._store.lock:
             self._store.clear()
-            self._keys.clear()
             self._cache.clear()
-            self.reads.clear()
-            self.writes.clear()
-            self._index = 0
-            self._epoch = self.clock.monotonic()
+            self._keys.clear()
 
     # -- Celery's interface: writing --------------------------------------------------------------
 
@@ -175,39 +208,53 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
             NotSerializable: If the serialiser refuses the result; nothing is stored.
             ValueError: If there is no task id, or what is stored cannot be read back.
         """
-        source = _source() if self._subscribers else None
-        key = self._keys.get(task_id) or self._keys.setdefault(
-            task_id, self.get_key_for_task(task_id)
-        )
-        with self._changed:
-            old = self._store.get(key)
+        key = self._keys.get(task_id)
+        if key is None:
+            key = self._keys[task_id] = self.get_key_for_task(task_id)
+        if type(task_id) is not str:
+            task_id = self._strip_prefix(key)
+        store = self._store
+        with store.lock:
+            source = _source() if store.subscribers else None
+            old = store.get(key)
             old_state = PENDING if old is None else old.state or PENDING
-            self.writes[task_id] += 1
             stored = old_state != SUCCESS
-            if self._is_plain(result, state, old_state):
-                self.reads[task_id] += 1
-                value = result.copy() if type(result) is dict else result
+            store.writes[task_id] += 1
+            readable = old is None or old.readable
+            if readable and self._may_wait(result, state, old_state):
+                store.reads[task_id] += 1
+                value = _copied(result)
                 if stored:
                     self._store_plain(key, task_id, value, state, traceback, request)
             else:
-                value = self._store_encoded(
-                    task_id, result, state, traceback, request, source, kwargs
+                result, value = self._store_encoded(
+                    task_id, result, state, traceback, request, kwargs
                 )
-            self._version += 1
-            if self._waiting:
-                self._changed.notify_all()
-            if self._subscribers:
-                self._tell(task_id, value, old_state, state, request, stored, source)
+            store.changed()
+            if store.subscribers:
+                ended = state in TERMINAL_STATES or state == RETRY
+                store.tell(
+                    "retry" if state == RETRY else "task",
+                    getattr(request, "task", None),
+                    task_id,
+                    old_state,
+                    state,
+                    value.copy() if type(value) is dict else {},
+                    _copied(value) if ended else None,
+                    stored,
+                    source,
+                )
         return result
 
-    def _is_plain(self, result: object, state: str, old_state: str) -> bool:
+    def _may_wait(self, result: object, state: str, old_state: str) -> bool:
+        """Whether a value may be encoded later: it is plain, and what is stored can be read."""
         if not self._lazy or state in EXCEPTION_STATES or old_state in EXCEPTION_STATES:
             # Exceptions are prepared, and a broken record is found out, by Celery's own code.
             return False
         if type(result) is not dict:
-            return type(result) in _PLAIN
+            return _is_plain(result)
         for name, value in result.items():
-            if type(name) is not str or type(value) not in _PLAIN:
+            if type(name) is not str or not _is_plain(value):
                 return False
         return True
 
@@ -238,63 +285,55 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
         state: str,
         traceback: str | None,
         request: Any,
-        source: Source | None,
         kwargs: dict[str, Any],
-    ) -> Any:
+    ) -> tuple[Any, Any]:
+        """Let Celery store a value; returns what it returns, and what the wire carries."""
         self._writing = None
         try:
-            wire = super().store_result(task_id, result, state, traceback, request, **kwargs)
+            prepared = super().store_result(task_id, result, state, traceback, request, **kwargs)
         except EncodeError as error:
-            raise refused_value(
+            raise self._refusal(result, state, request, error) from error
+        try:
+            if self._writing is not None:
+                return prepared, self.decode(self._writing.payload)["result"]
+            # Celery dropped it, without a look at the value: this is what it would have been.
+            return prepared, self.decode(self.encode({"result": prepared}))["result"]
+        except Exception:  # noqa: BLE001 - what cannot be read back is stored all the same
+            if self._writing is not None:
+                self._writing.readable = False
+            return prepared, None
+
+    def _refusal(
+        self, result: Any, state: str, request: Any, reason: EncodeError
+    ) -> NotSerializable:
+        try:
+            self.encode(self.encode_result(result, state))
+        except Exception:  # noqa: BLE001 - each serialiser has its own way to refuse
+            return refused_value(
                 state,
                 result,
-                source=source,
+                source=_source(),
                 serializer=self.serializer,
                 encode=self.encode,
-                reason=error,
-            ) from error
-        if self._writing is not None:
-            return self.decode(self._writing.payload)["result"]
-        try:
-            # Celery dropped it, without a look at the value: this is what it would have been.
-            return self.decode(self.encode({"result": wire}))["result"]
-        except EncodeError:
-            return None
-
-    def _tell(
-        self,
-        task_id: str,
-        value: Any,
-        old_state: str,
-        state: str,
-        request: Any,
-        stored: bool,
-        source: Source | None,
-    ) -> None:
-        transition = Transition(
-            self._index,
-            "retry" if state == RETRY else "task",
+                reason=reason,
+            )
+        # The value is fine: with result_extended the record has the task's arguments too.
+        return refused_arguments(
             getattr(request, "task", None),
-            task_id,
-            old_state,
-            state,
-            value.copy() if type(value) is dict else {},
-            value if state in TERMINAL_STATES or state == RETRY else None,
-            self.clock.monotonic() - self._epoch,
-            stored,
-            source,
+            request.args,
+            request.kwargs,
+            serializer=self.serializer,
+            encode=self.encode,
+            reason=reason,
         )
-        self._index += 1
-        for subscriber in self._subscribers:
-            subscriber(transition)
 
     # -- Celery's interface: the key-value store --------------------------------------------------
 
     def get(self, key: bytes) -> Any:
         """Return what is stored under a key, encoded; None if nothing is."""
-        with self._changed:
+        with self._store.lock:
             if key.startswith(self.task_keyprefix):
-                self.reads[self._strip_prefix(key)] += 1
+                self._store.reads[self._strip_prefix(key)] += 1
             return self._payload(key)
 
     def _payload(self, key: bytes) -> Any:
@@ -315,101 +354,29 @@ class FakeBackend(KeyValueStoreBackend):  # type: ignore[misc]
 
     def _set_with_state(self, key: bytes, value: Any, state: str | None) -> None:
         expires = self._failure_expires if state == celery_states.FAILURE else self.expires
-        with self._changed:
+        with self._store.lock:
             self._writing = self._store.put(key, Record(state, value), expires)
 
     def delete(self, key: bytes) -> None:
         """Forget a key."""
-        with self._changed:
+        with self._store.lock:
             self._store.delete(key)
 
     def incr(self, key: bytes) -> int:
         """Add 1 to a counter, which begins at 0, and return it."""
-        with self._changed:
+        with self._store.lock:
             record = self._store.get(key) or self._store.put(key, Record(payload=0), self.expires)
             record.payload += 1
             return int(record.payload)
 
     def expire(self, key: bytes, value: float | None) -> None:
         """Let a key expire some seconds from now; 0 or None: never."""
-        with self._changed:
+        with self._store.lock:
             self._store.expire(key, value)
 
-    # -- Celery's interface: waiting --------------------------------------------------------------
-
-    def wait_for(
-        self,
-        task_id: str,
-        timeout: float | None = None,
-        interval: float = 0.5,
-        no_ack: bool = True,
-        on_interval: Callable[[], object] | None = None,
-    ) -> dict[str, Any]:
-        """Wait until a task is ready, and return its record.
-
-        Raises:
-            celery.exceptions.TimeoutError: If it is not ready in time, by the clock.
-            DeadlockError: If an engine runs the tasks, and nothing pending can make it ready.
-        """
-        deadline = None if timeout is None else self.clock.monotonic() + timeout
-        while True:
-            version = self._version
-            meta: dict[str, Any] = self.get_task_meta(task_id)
-            if meta["status"] in self.READY_STATES:
-                return meta
-            if on_interval:
-                on_interval()
-            self._wait((task_id,), version, deadline)
-
-    def get_many(
-        self,
-        task_ids: Any,
-        timeout: float | None = None,
-        interval: float = 0.5,
-        no_ack: bool = True,
-        on_message: Callable[[dict[str, Any]], object] | None = None,
-        on_interval: Callable[[], object] | None = None,
-        max_iterations: int | None = None,
-        READY_STATES: frozenset[str] = celery_states.READY_STATES,  # noqa: N803
-    ) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Wait for some tasks, and yield the record of each as it becomes ready."""
-        deadline = None if timeout is None else self.clock.monotonic() + timeout
-        waiting = dict.fromkeys(task_ids)
-        iterations = 0
-        while waiting:
-            version = self._version
-            for task_id in list(waiting):
-                meta = self.get_task_meta(task_id)
-                if meta["status"] in READY_STATES:
-                    del waiting[task_id]
-                    if on_message is not None:
-                        on_message(meta)
-                    yield task_id, meta
-            iterations += 1
-            if not waiting or (max_iterations and iterations >= max_iterations):
-                return
-            if on_interval:
-                on_interval()
-            self._wait(tuple(waiting), version, deadline)
-
-    def _wait(self, task_ids: tuple[str, ...], version: int, deadline: float | None) -> None:
-        """Wait for a write after the one that made this version."""
-        left = None if deadline is None else deadline - self.clock.monotonic()
-        if self._waiter is not None:
-            came = self._waiter(task_ids, left)
-        else:
-            with self._changed:
-                self._waiting += 1
-                try:
-                    came = self._changed.wait_for(lambda: self._version != version, left)
-                finally:
-                    self._waiting -= 1
-        if not came:
-            message = "The operation timed out."
-            raise CeleryTimeoutError(message)
-
-
-def _source() -> Source | None:
-    """The line that reported; None for what the worker's own code wrote."""
-    frame = frame_outside(_REPORTERS, stop=_TRACER)
-    return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
+    def _apply_chord_incr(
+        self, header_result_args: tuple[Any, ...], body: Any, **kwargs: Any
+    ) -> Any:
+        # A chord that is published again counts from the start, as on the cache backend.
+        self.delete(self.get_key_for_chord(header_result_args[0]))
+        return super()._apply_chord_incr(header_result_args, body, **kwargs)

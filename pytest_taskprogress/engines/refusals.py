@@ -13,6 +13,7 @@ from kombu.exceptions import EncodeError
 
 from pytest_taskprogress.core.errors import TaskProgressError
 from pytest_taskprogress.core.keypaths import culprit
+from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.transitions import Source
 
 __all__ = ["NotSerializable", "refused_arguments", "refused_value"]
@@ -47,7 +48,7 @@ def refused_arguments(
     return NotSerializable(
         f"{name or 'the task'}: the serialiser {serializer!r} cannot encode"
         f" {_described(path, part)}. Pass plain values (an id instead of an object), or give the"
-        f" task a serialiser that knows the type. It said: {reason}"
+        f" task a serialiser that knows the type. It said: {as_text(reason)}"
     )
 
 
@@ -75,9 +76,9 @@ def refused_value(
     return NotSerializable(
         f"{state}{where}: the result serialiser {serializer!r} cannot encode"
         f" {_described(path, part)}. Store plain values, or set result_serializer to one that knows"
-        f" the type. It said: {reason}"
+        f" the type. It said: {as_text(reason)}"
     )
 
 
 def _described(path: str, part: object) -> str:
-    return f"{path} = {part!r} of type {type(part).__name__}"
+    return f"{path} = {as_repr(part)} of type {type(part).__name__}"

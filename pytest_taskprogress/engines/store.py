@@ -1,13 +1,21 @@
-"""A key-value store in memory, whose keys expire by a clock."""
+"""What a fake result backend keeps: records that expire, counts, and who is told of writes."""
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
+from uuid import uuid4
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from pytest_taskprogress.core.clock import Clock
+from pytest_taskprogress.core.transitions import Transition
 
-__all__ = ["Record", "Store"]
+__all__ = ["Record", "Store", "Waiter"]
+
+#: Is called with the ids that are waited for, and the seconds that are left (None: for ever).
+Waiter = Callable[[tuple[str, ...], "float | None"], bool]
 
 
 class Record:
@@ -18,9 +26,10 @@ class Record:
         payload: What a real backend would hold. Until somebody reads it, it may be None, and `make`
             makes what is to be encoded.
         expires_at: When it is gone, by the store's clock; None: never.
+        readable: False if it was found that the payload cannot be decoded.
     """
 
-    __slots__ = ("expires_at", "make", "payload", "state")
+    __slots__ = ("expires_at", "make", "payload", "readable", "state")
 
     def __init__(
         self,
@@ -32,18 +41,65 @@ class Record:
         self.payload = payload
         self.make = make
         self.expires_at: float | None = None
+        self.readable = True
 
 
 class Store:
-    """Records by key. Not safe under threads by itself.
+    """Records by key, whose keys expire by a clock.
+
+    Pickled and unpickled in one process it is the same store, so that a result that carries its
+    backend goes on reading what is stored.
+
+    Attributes:
+        clock: What expiry and waiting go by.
+        lock: Held by whoever reads and then writes.
+        reads: Reads of a record, by task id.
+        writes: Writes that were asked for, by task id.
+        subscribers: Who is told of each write.
+        waiter: What makes results come; None: other threads do.
 
     Args:
-        clock: What expiry goes by.
+        clock: None: the machine's clock.
     """
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    _by_id: Final[WeakValueDictionary[str, Store]] = WeakValueDictionary()
+    _by_app: Final[WeakKeyDictionary[Any, Store]] = WeakKeyDictionary()
+    _making: Final = threading.Lock()
+
+    def __init__(self, clock: Clock | None = None, store_id: str | None = None) -> None:
+        self.clock = clock or Clock()
+        self.lock = threading.Condition(threading.RLock())
+        self.reads: Counter[str] = Counter()
+        self.writes: Counter[str] = Counter()
+        self.subscribers: list[Callable[[Transition], None]] = []
+        self.waiter: Waiter | None = None
+        self.version = 0
         self._records: dict[bytes, Record] = {}
+        self._waiting = 0
+        self._told = 0
+        self._epoch = self.clock.monotonic()
+        self._id = store_id or uuid4().hex
+        self._by_id[self._id] = self
+
+    @classmethod
+    def of_app(cls, app: Any) -> Store:
+        """The store of an app that has the fake backend by its URL.
+
+        Celery makes a backend for each thread that asks first: they are one.
+        """
+        with cls._making:
+            return cls._by_app.get(app) or cls._by_app.setdefault(app, cls())
+
+    @classmethod
+    def find(cls, store_id: str) -> Store:
+        """The store of an id; a new one if it is of another process, or gone."""
+        with cls._making:
+            return cls._by_id.get(store_id) or cls(store_id=store_id)
+
+    def __reduce__(self) -> tuple[Callable[[str], Store], tuple[str]]:
+        return Store.find, (self._id,)
+
+    # -- records ----------------------------------------------------------------------------------
 
     def get(self, key: bytes) -> Record | None:
         """The record of a key; None if there is none, or if it has expired."""
@@ -51,7 +107,7 @@ class Store:
         if (
             record is not None
             and record.expires_at is not None
-            and record.expires_at <= self._clock.monotonic()
+            and record.expires_at <= self.clock.monotonic()
         ):
             del self._records[key]
             return None
@@ -60,7 +116,7 @@ class Store:
     def put(self, key: bytes, record: Record, expires: float | None) -> Record:
         """Store a record for some seconds; 0 or None: for ever."""
         if expires:
-            record.expires_at = self._clock.monotonic() + expires
+            record.expires_at = self.clock.monotonic() + expires
         self._records[key] = record
         return record
 
@@ -68,12 +124,51 @@ class Store:
         """Let a key expire some seconds from now; 0 or None: never."""
         record = self.get(key)
         if record is not None:
-            record.expires_at = self._clock.monotonic() + expires if expires else None
+            record.expires_at = self.clock.monotonic() + expires if expires else None
 
     def delete(self, key: bytes) -> None:
         """Forget a key; one that is not there is no error."""
         self._records.pop(key, None)
 
     def clear(self) -> None:
-        """Forget every key."""
+        """Forget every key and count, and begin to number the writes from 0."""
         self._records.clear()
+        self.reads.clear()
+        self.writes.clear()
+        self._told = 0
+        self._epoch = self.clock.monotonic()
+
+    # -- who waits, and who is told ---------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Wake up who waits for a write; the lock is held."""
+        self.version += 1
+        if self._waiting:
+            self.lock.notify_all()
+
+    def wait(self, version: int, seconds: float | None) -> bool:
+        """Wait for a write after the one that made a version; False if the time is over."""
+        with self.lock:
+            self._waiting += 1
+            try:
+                return self.lock.wait_for(lambda: self.version != version, seconds)
+            finally:
+                self._waiting -= 1
+
+    def tell(self, kind: str, name: str | None, uuid: str, *parts: Any) -> None:
+        """Tell the subscribers of a write; the lock is held.
+
+        Args:
+            kind: Of the transition.
+            name: Of the task.
+            uuid: Of the task.
+            parts: Old state, state, meta, result, whether it was stored, and the source.
+        """
+        old_state, state, meta, result, stored, source = parts
+        at = self.clock.monotonic() - self._epoch
+        transition = Transition(
+            self._told, kind, name, uuid, old_state, state, meta, result, at, stored, source
+        )
+        self._told += 1
+        for subscriber in self.subscribers:
+            subscriber(transition)

@@ -45,27 +45,25 @@ class Attempt:
 
     Attributes:
         keeps_ending: True if the task stores the ending itself, when its function returns.
+        entered: True once the function of a ProgressTask was called.
         reporters: The observers in it.
         ending: The outcome that one of them gave it; None while it goes on.
     """
 
     keeps_ending: bool = False
+    entered: bool = False
     reporters: list[Reporter] = field(default_factory=list)
     ending: Ending | None = None
 
 
-def attempt_of(request: Any, *, new: Attempt | None = None) -> Attempt | None:
-    """The attempt of a request.
+def attempt_of(request: Any) -> Attempt:
+    """The attempt of a request; a new one if it has none yet.
 
     Args:
         request: A `celery.app.task.Context`.
-        new: What becomes its attempt if it has none.
-
-    Returns:
-        None if it has none, and none was given.
     """
     attempt: Attempt | None = vars(request).get(_ATTRIBUTE)
-    if attempt is None and new is not None:
-        setattr(request, _ATTRIBUTE, new)
-        return new
+    if attempt is None:
+        attempt = Attempt()
+        setattr(request, _ATTRIBUTE, attempt)
     return attempt

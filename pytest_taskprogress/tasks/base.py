@@ -10,8 +10,9 @@ from celery import Task
 from celery.exceptions import Ignore, Retry, TaskPredicate
 
 from pytest_taskprogress.core.errors import TaskProgressWarning
+from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import FAILURE, SUCCESS
-from pytest_taskprogress.tasks.attempt import Attempt, attempt_of
+from pytest_taskprogress.tasks.attempt import Attempt, Ending, attempt_of
 
 __all__ = ["ProgressTask"]
 
@@ -49,13 +50,13 @@ class ProgressTask(_Task):  # type: ignore[misc]
         Called as a plain function, outside a worker, it only runs.
         """
         request = self.request_stack.top
-        if request is None or request.called_directly or attempt_of(request) is not None:
+        if request is None or request.called_directly or attempt_of(request).entered:
             return super().__call__(*args, **kwargs)
         # Celery's own mark of a task that is past its custom __call__: what is called as a function
         # from here on gets a request of its own.
         request._protected = 1  # noqa: SLF001
-        attempt = Attempt(keeps_ending=True)
-        attempt_of(request, new=attempt)
+        attempt = attempt_of(request)
+        attempt.entered = attempt.keeps_ending = True
         try:
             value = self.run(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - re-raised, or logged if the task has succeeded
@@ -65,7 +66,7 @@ class ProgressTask(_Task):  # type: ignore[misc]
     def retry(self, *args: Any, **kwargs: Any) -> Any:
         """Ask for another attempt, unless an Observer has ended the task."""
         attempt = attempt_of(self.request)
-        if attempt is not None and attempt.keeps_ending and attempt.ending is not None:
+        if attempt.keeps_ending and attempt.ending is not None:
             message = (
                 f"{self.name}: retry() after its Observer ended it with {attempt.ending.state};"
                 " the task is not retried"
@@ -80,6 +81,8 @@ def _end(attempt: Attempt, value: Any) -> Any:
         reporter.flush()
     ending = attempt.ending
     if ending is None:
+        # From now on nobody may report: Celery stores what the function returned.
+        attempt.ending = Ending(SUCCESS, {})
         return value
     if ending.state == FAILURE and ending.exception is not None:
         raise ending.exception
@@ -98,9 +101,13 @@ def _end_by_error(attempt: Attempt, error: Exception) -> Any:
     if ending is None or isinstance(error, Retry) or ending.exception is error:
         raise error
     if ending.state == SUCCESS and not isinstance(error, TaskPredicate):
-        message = "the task raised after its Observer had ended it with SUCCESS, which stays: %r"
-        logger.error(message, error, exc_info=error)
-        warnings.warn(message % error, TaskProgressWarning, stacklevel=2)
+        logger.error("Raised after the Observer had ended the task with SUCCESS", exc_info=error)
+        warnings.warn(
+            "the task raised after its Observer had ended it with SUCCESS, which stays:"
+            f" {as_repr(error)}",
+            TaskProgressWarning,
+            stacklevel=2,
+        )
     try:
         return _end(attempt, None)
     except Exception as outcome:

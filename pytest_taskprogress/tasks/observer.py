@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from pytest_taskprogress.core.clock import Clock
-from pytest_taskprogress.core.messages import as_text
+from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.progress import Number, Progress, amount, number
 from pytest_taskprogress.core.states import (
     EXCEPTION_STATES,
@@ -18,8 +18,10 @@ from pytest_taskprogress.core.states import (
     TERMINAL_STATES,
 )
 from pytest_taskprogress.tasks.attempt import Attempt, Ending, attempt_of
+from pytest_taskprogress.tasks.base import ProgressTask
 from pytest_taskprogress.tasks.failures import (
     as_exception,
+    as_failure,
     exception_info,
     is_failure_type,
     raised_at,
@@ -96,18 +98,26 @@ class Observer:
         clock: Clock | None = None,
     ) -> None:
         if task is not None and not callable(getattr(task, "update_state", None)):
-            message = f"an Observer needs a bound task (self), got task={task!r}; use bind=True"
+            message = (
+                f"an Observer needs a bound task (self), got task={as_repr(task)}; use bind=True"
+            )
+            raise TypeError(message)
+        if scan_task is not None and not callable(getattr(scan_task, "save", None)):
+            message = f"scan_task must have a save(), got scan_task={as_repr(scan_task)}"
+            raise TypeError(message)
+        if not isinstance(clock, (Clock, type(None))):
+            message = f"clock must be a Clock, got clock={as_repr(clock)}"
             raise TypeError(message)
         self._task = task
         self._scan_task = scan_task
-        self._logger = _logger or logger
+        self.logger = logger if _logger is None else _logger
         self._check_abort = getattr(task, "raise_if_aborted", None) if check_abort else None
         request = getattr(task, "request", None)
         self._attempt = Attempt()
         if getattr(request, "id", None) is not None:
-            self._attempt = attempt_of(request, new=self._attempt) or self._attempt
+            self._attempt = attempt_of(request)
+            self._attempt.keeps_ending = isinstance(task, ProgressTask)
             clock = clock or _clock_of(task)
-        self._attempt.reporters.append(self)
         self._clock = clock or Clock()
         throttle = None if throttle is None else amount(throttle, "throttle")
         self._writer = ReportWriter(task, throttle, self._clock)
@@ -115,6 +125,7 @@ class Observer:
         self._lock = threading.RLock()
         self._pos: Number = amount(position, "position")
         self._last: Progress | None = None
+        self._attempt.reporters.append(self)
 
     @property
     def task(self) -> Any:
@@ -128,6 +139,9 @@ class Observer:
 
     @logger.setter
     def logger(self, value: logging.Logger) -> None:
+        if not callable(getattr(value, "log", None)):
+            message = f"logger must be one of the logging module, got logger={as_repr(value)}"
+            raise TypeError(message)
         self._logger = value
 
     @property
@@ -198,6 +212,7 @@ class Observer:
         if self._check_abort is not None:
             self._check_abort()
         extra = _extra_keys(meta, state)
+        level = _level(log_level) if do_log else None
         with self._lock:
             if self._attempt.ending is not None:
                 return self._after_the_end(state)
@@ -212,12 +227,12 @@ class Observer:
                 failure = None
                 if state in EXCEPTION_STATES:
                     failure = as_exception(RuntimeError, data["description"])
-                return self._end(state, data, failure, do_log=do_log, log_level=log_level)
+                return self._end(state, data, failure, level)
             if state in EXCEPTION_STATES:
                 data.update(exception_info(as_exception(RuntimeError, data["description"])))
             self._writer.offer(state, data, complete=progress.complete)
-        if do_log:
-            self._log(log_level, data)
+        if level is not None:
+            self._logger.log(level, "%s", data["description"])
         return state, data
 
     def success(self, msg: str = "", *args: object) -> tuple[str, dict[str, Any]]:
@@ -233,14 +248,14 @@ class Observer:
         with self._lock:
             if self._attempt.ending is not None:
                 return self._after_the_end(SUCCESS)
-            total = (
-                self._pos if self._last is None or self._last.total is None else self._last.total
-            )
-            if self._last is None:
+            last = self._last
+            if last is None:
                 total = max(self._pos, 100)
+            else:
+                total = max(self._pos, last.current) if last.total is None else last.total
             progress = self._bounded(total, total)
             data = self._meta(formatted(msg, args), progress, {})
-            return self._end(SUCCESS, data, None, do_log=True, log_level=logging.INFO)
+            return self._end(SUCCESS, data, None, logging.INFO)
 
     def fail(
         self,
@@ -288,10 +303,11 @@ class Observer:
         """
         given: object = exception  # the annotation is a promise that callers break
         if not isinstance(given, BaseException):
-            message = f"exception() takes an exception, got exception={exception!r}; see fail()"
+            message = (
+                f"exception() takes an exception, got exception={as_repr(exception)}; see fail()"
+            )
             raise TypeError(message)
-        if not isinstance(exception, Exception):
-            exception = as_exception(type(exception), as_text(exception))
+        exception = as_failure(exception)
         with self._lock:
             if self._attempt.ending is not None:
                 return self._after_the_end(FAILURE)
@@ -355,7 +371,8 @@ class Observer:
         data["total"] = progress.total
         data["percent"] = progress.percent
         data["elapsed"] = progress.elapsed
-        name = getattr(self._scan_task, "name", None)
+        scan_name = getattr(self._scan_task, "name", None)
+        name = "" if scan_name is None else as_text(scan_name)
         if name:
             data["name"] = name
         data.update(extra)
@@ -365,27 +382,25 @@ class Observer:
         total = 100 if self._last is None else self._last.total
         progress = self._bounded(self._pos, total)
         data = self._meta(text, progress, {})
-        return self._end(FAILURE, data, failure, do_log=True, log_level=log_level)
+        return self._end(FAILURE, data, failure, log_level)
 
     def _end(
         self,
         state: str,
         data: dict[str, Any],
         failure: Exception | None,
-        *,
-        do_log: bool,
-        log_level: int | str,
+        log_level: int | None,
     ) -> tuple[str, dict[str, Any]]:
         if failure is not None:
             data.update(exception_info(failure))
-        waits = self._attempt.keeps_ending and state in (SUCCESS, FAILURE)
-        if waits:
-            self._writer.flush()
-        else:
+        if self._attempt.keeps_ending:
+            for reporter in self._attempt.reporters:
+                reporter.flush()
+        if not self._attempt.keeps_ending or state not in (SUCCESS, FAILURE):
             self._writer.write(state, data)
         self._attempt.ending = Ending(state, data, failure)
-        if do_log:
-            self._log(log_level, data)
+        if log_level is not None:
+            self._logger.log(log_level, "%s", data["description"])
         for reporter in self._attempt.reporters:
             reporter.on_end()
         return state, data
@@ -397,14 +412,16 @@ class Observer:
         warn(f"{state} was reported after the task had ended with {ending.state}: ignored")
         return ending.state, ending.meta
 
-    def _log(self, level: int | str, data: dict[str, Any]) -> None:
-        if isinstance(level, str):
-            named = logging.getLevelName(level.upper())
-            if not isinstance(named, int):
-                message = f"there is no log level {level!r}; use a number or a name as in logging"
-                raise ValueError(message)  # noqa: TRY004 - the type is right, the name is not
-            level = named
-        self._logger.log(level, "%s", data["description"])
+
+def _level(level: int | str) -> int:
+    if isinstance(level, str):
+        named: int | str = logging.getLevelName(level.upper())
+    else:
+        named = level
+    if not isinstance(named, int):
+        message = f"there is no log level {as_repr(level)}; use a number or a name as in logging"
+        raise ValueError(message)  # noqa: TRY004 - the type is right, the name is not
+    return named
 
 
 def _clock_of(task: Any) -> Clock | None:
@@ -414,12 +431,12 @@ def _clock_of(task: Any) -> Clock | None:
 
 def _extra_keys(meta: object, state: object) -> Mapping[str, Any]:
     if not isinstance(state, str) or not state:
-        message = f"state must be the name of a state, got state={state!r}"
+        message = f"state must be the name of a state, got state={as_repr(state)}"
         raise TypeError(message)
     if meta is None:
         return {}
     if not isinstance(meta, Mapping):
-        message = f"meta must be a mapping, got meta={meta!r}"
+        message = f"meta must be a mapping, got meta={as_repr(meta)}"
         raise TypeError(message)
     reserved = (_RESERVED_OF_EXCEPTIONS if state in EXCEPTION_STATES else _RESERVED) & meta.keys()
     if reserved:

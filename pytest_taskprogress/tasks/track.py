@@ -6,7 +6,10 @@ from collections.abc import Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
-from pytest_taskprogress.core.progress import Number
+from celery.exceptions import TaskPredicate
+
+from pytest_taskprogress.core.messages import as_text
+from pytest_taskprogress.core.progress import Number, amount
 
 __all__ = ["Track"]
 
@@ -37,8 +40,7 @@ class Track(Generic[T]):
     ) -> None:
         self._observer = observer
         self._msg = msg
-        known = total is None and isinstance(iterable, Sized)
-        self._total = len(iterable) if known else total  # type: ignore[arg-type]
+        self._total = _length(iterable) if total is None else amount(total, "total")
         self._source: Iterator[T] = iter(iterable)
         self._taken = 0
         self._closed = False
@@ -67,9 +69,10 @@ class Track(Generic[T]):
         self._closed = True
 
     def _fail(self, error: Exception) -> None:
-        if not self._closed:
+        # Retry, Ignore and Reject are commands to Celery, no failures.
+        if not self._closed and not isinstance(error, TaskPredicate):
             self._closed = True
-            self._observer.exception(error, "%s: %s", self._msg, error)
+            self._observer.exception(error, "%s: %s", self._msg, as_text(error))
 
     def __enter__(self) -> Track[T]:
         return self
@@ -82,3 +85,10 @@ class Track(Generic[T]):
     ) -> None:
         if isinstance(exc_val, Exception):
             self._fail(exc_val)
+
+
+def _length(iterable: Iterable[Any]) -> int | None:
+    try:
+        return len(iterable) if isinstance(iterable, Sized) else None
+    except OverflowError:  # a range may be longer than len() can say
+        return None

@@ -42,7 +42,7 @@ def test_type_checkers_see_the_same():
 def test_an_unknown_name():
     """A name that is not there is an AttributeError, as of any module."""
     with pytest.raises(AttributeError, match="no attribute 'Nonsense'"):
-        pytest_taskprogress.Nonsense  # noqa: B018 - that is what is tested
+        pytest_taskprogress.Nonsense
     with pytest.raises(ImportError):
         from pytest_taskprogress import Nonsense  # noqa: F401
 

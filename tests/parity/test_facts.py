@@ -6,6 +6,7 @@ Each case runs on a worker thread over `memory://` with `cache+memory://`, where
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import NamedTuple
 
@@ -214,6 +215,7 @@ CASES = [
 @pytest.fixture(scope="module")
 def live():
     """An app with a live worker thread; `live(signature)` returns what was written for it."""
+    level = logging.getLogger().level  # a worker sets it
     app = make_app(broker="memory://facts", backend=f"{__name__}:RecordingBackend")
     done = threading.Semaphore(0)
 
@@ -240,6 +242,7 @@ def live():
             return [each for each in RecordingBackend.writes if each[0] is not None]
 
         yield app, run
+    logging.getLogger().setLevel(level)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

@@ -131,9 +131,30 @@ def test_a_module_may_override_the_app(pytester, project):
         def taskprogress_app():
             return app
 
+        @pytest.fixture
+        def prepared(taskprogress):
+            assert who.delay().get() == "{name}"
+            return taskprogress.run(who)
+
+        def test_fixture(prepared):
+            assert prepared.result == "{name}"
+
         def test_run(taskprogress):
             assert taskprogress.app is app
             assert taskprogress.run(who).result == "{name}"
+
+        class TestOther:
+            other = Celery("other", set_as_current=False)
+
+            @pytest.fixture(scope="session")
+            def taskprogress_app(self):
+                return self.other
+
+            def test_class(self, taskprogress):
+                assert taskprogress.app is self.other
+
+        def test_again(prepared):
+            assert prepared.result == "{name}"
         """
     pytester.makepyfile(
         test_one=module.format(name="one"),
@@ -145,8 +166,10 @@ def test_a_module_may_override_the_app(pytester, project):
             assert taskprogress.run(add, 1, 2).result == 3
         """,
     )
-    pytester.runpytest().assert_outcomes(passed=3)
-    pytester.runpytest("test_two.py", "test_zero.py", "test_one.py").assert_outcomes(passed=3)
+    pytester.runpytest().assert_outcomes(passed=9)
+    pytester.runpytest("test_two.py", "test_zero.py", "test_one.py").assert_outcomes(passed=9)
+    order = ["test_one.py::test_again", "test_two.py::test_again", "test_one.py::test_fixture"]
+    pytester.runpytest(*order, "test_zero.py").assert_outcomes(passed=4)
 
 
 def test_a_task_of_another_app(pytester, project):
@@ -315,15 +338,12 @@ def test_doctests_are_left_alone(pytester, project):
 def test_they_explain_themselves(pytester, project):
     """pytest --fixtures tells what each is for, from the first line on."""
     result = pytester.runpytest("--fixtures", "-v")
-    result.stdout.fnmatch_lines(
-        [
-            "taskprogress_app [[]session scope[]] -- *",
-            "    The Celery app whose tasks are tested*",
-            "taskprogress [[]session scope[]] -- *",
-            "    Run Celery tasks in this process as a worker would*",
-            "taskprogress_backend [[]session scope[]] -- *",
-            "    The result backend in memory*",
-            "taskprogress_capture [[]session scope[]] -- *",
-            "    The listener that keeps the transitions*",
-        ]
-    )
+    for name, first_line in {
+        "taskprogress_app": "The Celery app whose tasks are tested",
+        "taskprogress": "Run Celery tasks in this process as a worker would",
+        "taskprogress_backend": "The result backend in memory",
+        "taskprogress_capture": "The listener that keeps the transitions",
+    }.items():
+        result.stdout.fnmatch_lines(
+            [f"{name} [[]session scope[]] -- *", f"    {first_line}*"], consecutive=True
+        )
