@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 
@@ -344,6 +346,8 @@ def test_they_explain_themselves(pytester, project):
         "taskprogress_backend": "The result backend in memory",
         "taskprogress_capture": "The listener that keeps the transitions",
     }.items():
-        result.stdout.fnmatch_lines(
-            [f"{name} [[]session scope[]] -- *", f"    {first_line}*"], consecutive=True
+        assert re.search(
+            rf"^{name} \[session scope\] -- .*plugin.py:\d+\n    {first_line}",
+            result.stdout.str(),
+            re.MULTILINE,
         )
