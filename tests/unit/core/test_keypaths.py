@@ -43,6 +43,12 @@ def test_key_that_is_refused_is_named_once() -> None:
     assert path == "meta['a'] key (1, 2)"
 
 
+def test_key_that_is_refused_is_found_among_others() -> None:
+    """Keys that are text, and others that can be encoded, are passed over."""
+    path, key = culprit({"a": 1, 2: 3, (4, 5): 6}, json.dumps, "meta")
+    assert (path, key) == ("meta key (4, 5)", (4, 5))
+
+
 def test_key_that_is_no_text_but_can_be_encoded_is_passed_over() -> None:
     """JSON takes a number as a key: the culprit is elsewhere."""
     path, part = culprit({1: "a", 2: BAD}, json.dumps, "meta")

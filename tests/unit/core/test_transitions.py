@@ -108,6 +108,32 @@ def test_message_is_the_description(meta: dict[str, Any], message: str | None) -
     assert a_transition(meta=meta).message == message
 
 
+@pytest.mark.parametrize("current", [1e308, 10**308], ids=["float", "int"])
+def test_percent_of_a_large_position_is_no_overflow(current: float) -> None:
+    """At its total a raw report is at 100 %, however large both are."""
+    assert a_transition(meta={"current": current, "total": current}).percent == 100.0
+
+
+@pytest.mark.parametrize(
+    ("stored", "error"),
+    [
+        ({"meta": {"exc_type": "OSError", "exc_message": "disk"}}, "OSError: disk"),
+        ({"meta": {"exc_type": "OSError", "exc_message": ["disk"]}}, "OSError: disk"),
+        ({"meta": {"exc_type": "OSError", "exc_message": [2, "disk"]}}, "OSError: [2, 'disk']"),
+        ({"result": {"exc_type": "OSError", "exc_message": "disk"}}, "OSError: disk"),
+        ({"result": OSError("disk")}, "OSError: disk"),
+        ({"result": "exc_type"}, None),
+        ({"meta": {"percent": 5}}, None),
+        ({}, None),
+    ],
+)
+def test_error_is_the_exception_that_was_stored(stored: dict[str, Any], error: str | None) -> None:
+    """As type and message, whether it was stored as a dict or pickled; the text shows it."""
+    transition = a_transition(state="FAILURE", **stored)
+    assert transition.error == error
+    assert error is None or str(transition).endswith(error)
+
+
 def test_as_dict_has_everything() -> None:
     """Every attribute, with the source as text."""
     transition = a_transition(1, meta={"percent": 1}, at=1.5, source=Source("tasks.py", 3))
@@ -252,6 +278,13 @@ def test_json_of_values_that_json_does_not_know() -> None:
     """A pickled exception is told by its repr."""
     line = History([a_transition(0, "FAILURE", result=ValueError("bad"))]).as_json()
     assert json.loads(line)["result"] == "ValueError('bad')"
+
+
+def test_json_of_what_a_list_holds() -> None:
+    """Lists, tuples and huge numbers inside keep their place."""
+    meta = {"rows": [1, (2.5, None), {"done": True}, OSError("disk")]}
+    line = History([a_transition(meta=meta)]).as_json()
+    assert json.loads(line)["meta"]["rows"] == [1, [2.5, None], {"done": True}, "OSError('disk')"]
 
 
 def test_json_of_keys_that_json_does_not_know() -> None:
