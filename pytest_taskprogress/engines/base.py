@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol
 
 from pytest_taskprogress.core.clock import Clock
 from pytest_taskprogress.core.transitions import History
@@ -33,7 +33,6 @@ class PendingTask(NamedTuple):
         return f"{self.name}[{self.uuid}]{due}"
 
 
-@runtime_checkable
 class Engine(Protocol):
     """Runs Celery tasks for a test, and keeps what they wrote."""
 

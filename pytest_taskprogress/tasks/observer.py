@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from pytest_taskprogress.core.clock import Clock
 from pytest_taskprogress.core.messages import as_repr, as_text
@@ -17,6 +17,7 @@ from pytest_taskprogress.core.states import (
     SUCCESS,
     TERMINAL_STATES,
 )
+from pytest_taskprogress.tasks.arguments import extra_keys, log_level_number
 from pytest_taskprogress.tasks.attempt import Attempt, Ending, attempt_of
 from pytest_taskprogress.tasks.base import ProgressTask
 from pytest_taskprogress.tasks.failures import (
@@ -26,6 +27,7 @@ from pytest_taskprogress.tasks.failures import (
     is_failure_type,
     raised_at,
 )
+from pytest_taskprogress.tasks.position import NOT_GIVEN, Position
 from pytest_taskprogress.tasks.track import Track
 from pytest_taskprogress.tasks.warning import caller, formatted, warn
 from pytest_taskprogress.tasks.writer import ReportWriter
@@ -35,12 +37,6 @@ __all__ = ["Observer"]
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-
-_RESERVED: Final = frozenset(
-    {"pending", "description", "current", "total", "percent", "elapsed", "name"}
-)
-_RESERVED_OF_EXCEPTIONS: Final = _RESERVED | {"exc_type", "exc_message", "exc_module"}
-_NOT_GIVEN: Final = -1
 
 
 class Observer:
@@ -123,8 +119,7 @@ class Observer:
         self._writer = ReportWriter(task, throttle, self._clock)
         self._began = self._clock.monotonic()
         self._lock = threading.RLock()
-        self._pos: Number = amount(position, "position")
-        self._last: Progress | None = None
+        self._position = Position(position)
         self._attempt.reporters.append(self)
 
     @property
@@ -147,11 +142,11 @@ class Observer:
     @property
     def pos(self) -> Number:
         """The current position, in the units of `total`."""
-        return self._pos
+        return self._position.value
 
     @pos.setter
     def pos(self, val: Number) -> None:
-        self._pos = number(val, "pos")
+        self._position.value = number(val, "pos")
 
     def increment(self, val: Number = 1) -> Number:
         """Move the position, without a report.
@@ -166,8 +161,7 @@ class Observer:
             ProgressValueError: If it is no finite number.
         """
         with self._lock:
-            self._pos = number(self._pos + number(val, "val"), "pos")
-            return self._pos
+            return self._position.move(val, "val")
 
     def create_meta(self) -> dict[str, Any]:
         """Begin the dict of a report; a subclass may add keys."""
@@ -177,7 +171,7 @@ class Observer:
         self,
         msg: str,
         *args: object,
-        current: Number = _NOT_GIVEN,
+        current: Number = NOT_GIVEN,
         increment: bool = True,
         step: Number = 1,
         total: Number | None = 100,
@@ -211,17 +205,13 @@ class Observer:
         """
         if self._check_abort is not None:
             self._check_abort()
-        extra = _extra_keys(meta, state)
-        level = _level(log_level) if do_log else None
+        extra = extra_keys(meta, state)
+        level = log_level_number(log_level) if do_log else None
         with self._lock:
-            if self._attempt.ending is not None:
-                return self._after_the_end(state)
-            position = number(current, "current")
-            if position == _NOT_GIVEN:
-                position = self._pos
-                if increment:
-                    position = number(position + (abs(number(step, "step")) or 1), "pos")
-            progress = self._bounded(position, total)
+            if (ending := self._attempt.ending) is not None:
+                return _refused(ending, state)
+            position = self._position.given(current, increment=increment, step=step)
+            progress = self._position.report(position, total, self._elapsed())
             data = self._meta(formatted(msg, args), progress, extra)
             if state in TERMINAL_STATES:
                 failure = None
@@ -246,14 +236,9 @@ class Observer:
             SUCCESS, and the dict that goes with it: return it from the task.
         """
         with self._lock:
-            if self._attempt.ending is not None:
-                return self._after_the_end(SUCCESS)
-            last = self._last
-            if last is None:
-                total = max(self._pos, 100)
-            else:
-                total = max(self._pos, last.current) if last.total is None else last.total
-            progress = self._bounded(total, total)
+            if (ending := self._attempt.ending) is not None:
+                return _refused(ending, SUCCESS)
+            progress = self._position.complete(self._elapsed())
             data = self._meta(formatted(msg, args), progress, {})
             return self._end(SUCCESS, data, None, logging.INFO)
 
@@ -279,8 +264,8 @@ class Observer:
         elif not is_failure_type(exc_type):
             args, exc_type = (exc_type, *args), RuntimeError
         with self._lock:
-            if self._attempt.ending is not None:
-                return self._after_the_end(FAILURE)
+            if (ending := self._attempt.ending) is not None:
+                return _refused(ending, FAILURE)
             text = formatted(msg, args)
             failure = raised_at(as_exception(exc_type, text), caller())
             return self._fail(text, failure, logging.WARNING)
@@ -309,8 +294,8 @@ class Observer:
             raise TypeError(message)
         exception = as_failure(exception)
         with self._lock:
-            if self._attempt.ending is not None:
-                return self._after_the_end(FAILURE)
+            if (ending := self._attempt.ending) is not None:
+                return _refused(ending, FAILURE)
             return self._fail(formatted(msg, args), raised_at(exception, caller()), logging.ERROR)
 
     def track(self, iterable: Iterable[T], msg: str, total: Number | None = None) -> Track[T]:
@@ -347,22 +332,8 @@ class Observer:
 
     # -- how --------------------------------------------------------------------------------------
 
-    def _bounded(self, position: Number, total: Any) -> Progress:
-        if total is not None:
-            total = amount(total, "total")
-        last = self._last
-        floor = last.current if last is not None and last.total == total else 0
-        elapsed = max(self._clock.monotonic() - self._began, 0.0)
-        progress = Progress.clamp(position, total, round(elapsed, 6), at_least=floor)
-        if progress.current != position:
-            was = f" after current={floor!r}" if floor else ""
-            warn(
-                f"current={position!r} is out of bounds for total={total!r}{was}:"
-                f" {progress.current!r} is stored"
-            )
-        self._last = progress
-        self._pos = progress.current
-        return progress
+    def _elapsed(self) -> float:
+        return round(max(self._clock.monotonic() - self._began, 0.0), 6)
 
     def _meta(self, text: str, progress: Progress, extra: Mapping[str, Any]) -> dict[str, Any]:
         data = self.create_meta()
@@ -379,9 +350,7 @@ class Observer:
         return data
 
     def _fail(self, text: str, failure: Exception, log_level: int) -> tuple[str, dict[str, Any]]:
-        total = 100 if self._last is None else self._last.total
-        progress = self._bounded(self._pos, total)
-        data = self._meta(text, progress, {})
+        data = self._meta(text, self._position.stay(self._elapsed()), {})
         return self._end(FAILURE, data, failure, log_level)
 
     def _end(
@@ -405,42 +374,12 @@ class Observer:
             reporter.on_end()
         return state, data
 
-    def _after_the_end(self, state: str) -> tuple[str, dict[str, Any]]:
-        ending = self._attempt.ending
-        if ending is None:  # pragma: no cover - callers have looked
-            return state, {}
-        warn(f"{state} was reported after the task had ended with {ending.state}: ignored")
-        return ending.state, ending.meta
 
-
-def _level(level: int | str) -> int:
-    if isinstance(level, str):
-        named: int | str = logging.getLevelName(level.upper())
-    else:
-        named = level
-    if not isinstance(named, int):
-        message = f"there is no log level {as_repr(level)}; use a number or a name as in logging"
-        raise ValueError(message)  # noqa: TRY004 - the type is right, the name is not
-    return named
+def _refused(ending: Ending, state: str) -> tuple[str, dict[str, Any]]:
+    warn(f"{state} was reported after the task had ended with {ending.state}: ignored")
+    return ending.state, ending.meta
 
 
 def _clock_of(task: Any) -> Clock | None:
     clock = getattr(getattr(task, "backend", None), "clock", None)
     return clock if isinstance(clock, Clock) else None
-
-
-def _extra_keys(meta: object, state: object) -> Mapping[str, Any]:
-    if not isinstance(state, str) or not state:
-        message = f"state must be the name of a state, got state={as_repr(state)}"
-        raise TypeError(message)
-    if meta is None:
-        return {}
-    if not isinstance(meta, Mapping):
-        message = f"meta must be a mapping, got meta={as_repr(meta)}"
-        raise TypeError(message)
-    reserved = (_RESERVED_OF_EXCEPTIONS if state in EXCEPTION_STATES else _RESERVED) & meta.keys()
-    if reserved:
-        names = ", ".join(sorted(reserved))
-        message = f"meta must not override what the Observer stores, got the key(s) {names}"
-        raise ValueError(message)
-    return meta

@@ -16,7 +16,6 @@ from pytest_taskprogress import (
     DeadlockError,
     DrainLimitExceeded,
     EagerEngine,
-    Engine,
     EngineError,
     EngineNotInstalled,
     ForeignTaskError,
@@ -71,10 +70,6 @@ def boom(app):
 
 
 class TestTasks:
-    def test_it_is_an_engine(self, engine):
-        """It has what every engine offers."""
-        assert isinstance(engine, Engine)
-
     def test_plain(self, engine, add):
         """A plain task runs, and its result is what a client gets."""
         run = engine.run(add, 2, y=3)
