@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeGuard, overload
@@ -68,9 +69,10 @@ class Transition:
         if percent is not None:
             return percent if _holds_float(percent) else None
         current, total = meta.get("current"), meta.get("total")
-        if _holds_float(current) and _holds_float(total) and total:
-            return round(100.0 * current / total, 2)
-        return None
+        if not (_holds_float(current) and _holds_float(total) and total):
+            return None
+        percent = current / total * 100.0
+        return round(percent, 2) if math.isfinite(percent) else None
 
     @property
     def message(self) -> str | None:
