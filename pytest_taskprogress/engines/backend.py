@@ -8,7 +8,7 @@ and encoded only if it is read.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from celery import states as celery_states
@@ -47,11 +47,12 @@ _REPORTERS: Final = ("celery.", "pytest_taskprogress.")
 _WORKER: Final = ("celery.app.trace", "celery.worker.")
 
 
-def _is_plain(value: object) -> bool:
-    kind = type(value)
-    if kind is int:
-        return -_LARGEST < value < _LARGEST  # type: ignore[operator]
-    return kind in _PLAIN
+def _is_plain(values: Iterable[Any]) -> bool:
+    for value in values:
+        kind = type(value)
+        if kind not in _PLAIN or (kind is int and not -_LARGEST < value < _LARGEST):
+            return False
+    return True
 
 
 def _copied(value: Any) -> Any:
@@ -252,11 +253,8 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
             # Exceptions are prepared, and a broken record is found out, by Celery's own code.
             return False
         if type(result) is not dict:
-            return _is_plain(result)
-        for name, value in result.items():
-            if type(name) is not str or not _is_plain(value):
-                return False
-        return True
+            return _is_plain((result,))
+        return _is_plain(result.values()) and all(type(name) is str for name in result)
 
     def _store_plain(
         self,

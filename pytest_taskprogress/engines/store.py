@@ -68,7 +68,8 @@ class Store:
 
     def __init__(self, clock: Clock | None = None, store_id: str | None = None) -> None:
         self.clock = clock or Clock()
-        self.lock = threading.Condition(threading.RLock())
+        self.lock = threading.RLock()
+        self._written = threading.Condition(self.lock)
         self.reads: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
         self.subscribers: list[Callable[[Transition], None]] = []
@@ -144,14 +145,14 @@ class Store:
         """Wake up who waits for a write; the lock is held."""
         self.version += 1
         if self._waiting:
-            self.lock.notify_all()
+            self._written.notify_all()
 
     def wait(self, version: int, seconds: float | None) -> bool:
         """Wait for a write after the one that made a version; False if the time is over."""
         with self.lock:
             self._waiting += 1
             try:
-                return self.lock.wait_for(lambda: self.version != version, seconds)
+                return self._written.wait_for(lambda: self.version != version, seconds)
             finally:
                 self._waiting -= 1
 
