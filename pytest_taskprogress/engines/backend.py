@@ -37,6 +37,7 @@ _URL: Final = "taskprogress://"
 #: Values of these exact types cannot be changed by anybody and come back from JSON and pickle as
 #: they went in, so that a copy of the dict that holds them is the round trip.
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
+_NAMES: Final = frozenset({str})
 _EXACT_SERIALIZERS: Final = frozenset({"json", "pickle"})
 #: Python refuses to write an integer of thousands of digits as text; up to here none does.
 _LARGEST: Final = 2**63
@@ -61,7 +62,8 @@ def _copied(value: Any) -> Any:
 
 def _source() -> Source | None:
     """The line that reported; None for what the worker's own code wrote."""
-    frame = frame_outside(_REPORTERS, stop=_WORKER)
+    # From the caller of `store_result` on.
+    frame = frame_outside(_REPORTERS, stop=_WORKER, depth=3)
     return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
 
 
@@ -254,7 +256,7 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
             return False
         if type(result) is not dict:
             return _is_plain((result,))
-        return _is_plain(result.values()) and all(type(name) is str for name in result)
+        return _NAMES.issuperset(map(type, result)) and _is_plain(result.values())
 
     def _store_plain(
         self,
