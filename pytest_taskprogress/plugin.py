@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pytest_taskprogress.listeners.capturing import CaptureListener
 
 _OPTIONS: Final = pytest.StashKey[options.Options]()
-_APP: Final = pytest.StashKey[Any]()
 _APPS: Final = pytest.StashKey["dict[str, Any]"]()
 _ENGINE: Final = pytest.StashKey["EagerEngine"]()
 _INSTALLED: Final = pytest.StashKey[ExitStack]()
@@ -109,7 +108,6 @@ def taskprogress_capture(taskprogress: EagerEngine) -> CaptureListener:
 
 def _install(config: pytest.Config, engine: EagerEngine, app: Any) -> None:
     _uninstall(config)
-    config.stash[_APP] = app
     stack = config.stash[_INSTALLED] = ExitStack()
     stack.enter_context(engine.installed(app))
 
@@ -142,7 +140,7 @@ def pytest_fixture_setup(
     if fixturedef.argname == "taskprogress_app":
         request.config.stash[_APPS][fixturedef.baseid] = result
         engine = request.config.stash.get(_ENGINE, None)
-        if engine is not None and result is not request.config.stash[_APP]:
+        if engine is not None:
             _install(request.config, engine, result)
     return result
 
@@ -150,9 +148,9 @@ def pytest_fixture_setup(
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """Install the engine before the fixtures of a test that uses it."""
-    engine = _engine_of(item)
-    if engine is not None:
-        _install(item.config, engine, _app_of(item) or item.config.stash[_APP])
+    engine, app = _engine_of(item), _app_of(item)
+    if engine is not None and app is not None:
+        _install(item.config, engine, app)
     result = yield
     engine = _engine_of(item)
     if engine is not None:

@@ -43,6 +43,6 @@ def format_message(msg: object, args: tuple[Any, ...]) -> tuple[str, str | None]
         return text, None
     try:
         single = len(args) == 1 and isinstance(args[0], Mapping) and args[0]
-        return text % (args[0] if single else args), None
+        return "".join((text % (args[0] if single else args),)), None
     except Exception as error:  # noqa: BLE001 - any __str__ or __format__ may be behind it
         return text, f"{type(error).__name__}: {as_text(error)}"

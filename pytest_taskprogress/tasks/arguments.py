@@ -14,6 +14,8 @@ __all__ = ["extra_keys", "log_level_number"]
 _RESERVED: Final = frozenset(
     {"pending", "description", "current", "total", "percent", "elapsed", "name"}
 )
+#: In bits: there is no text of a longer one, and nobody who would read at it.
+_LONGEST_LEVEL: Final = 63
 _RESERVED_OF_EXCEPTIONS: Final = _RESERVED | {"exc_type", "exc_message", "exc_module"}
 
 
@@ -47,7 +49,7 @@ def log_level_number(level: int | str) -> int:
         ValueError: If there is no such level.
     """
     named: int | str = logging.getLevelName(level.upper()) if isinstance(level, str) else level
-    if not isinstance(named, int):
+    if not isinstance(named, int) or named.bit_length() > _LONGEST_LEVEL:
         message = f"there is no log level {as_repr(level)}; use a number or a name as in logging"
-        raise ValueError(message)  # noqa: TRY004 - the type is right, the name is not
+        raise ValueError(message)
     return named

@@ -57,7 +57,7 @@ def test_every_test_has_it_new(pytester, project):
             assert taskprogress.run(add, 1, 2).states == ["SUCCESS"]
         """
     )
-    pytester.runpytest().assert_outcomes(passed=4)
+    pytester.runpytest("-p", "no:randomly").assert_outcomes(passed=4)
 
 
 def test_it_is_off_between_tests(pytester, project):
@@ -78,7 +78,7 @@ def test_it_is_off_between_tests(pytester, project):
             assert add.delay(1, 2).get() == 3
         """
     )
-    pytester.runpytest().assert_outcomes(passed=3)
+    pytester.runpytest("-p", "no:randomly").assert_outcomes(passed=3)
 
 
 def test_fixtures_of_a_test_may_use_it(pytester, project):
@@ -172,6 +172,35 @@ def test_a_module_may_override_the_app(pytester, project):
     pytester.runpytest("test_two.py", "test_zero.py", "test_one.py").assert_outcomes(passed=9)
     order = ["test_one.py::test_again", "test_two.py::test_again", "test_one.py::test_fixture"]
     pytester.runpytest(*order, "test_zero.py").assert_outcomes(passed=4)
+
+
+def test_the_current_app_is_not_that_of_another_module(pytester, project):
+    """The engine makes its app the current one; a later module's default does not see that."""
+    pytester.makeconftest("")
+    pytester.makepyfile(
+        test_first="""
+        import pytest
+        from celery import Celery
+
+        app = Celery("first", set_as_current=False)
+
+        @pytest.fixture(scope="session")
+        def taskprogress_app():
+            return app
+
+        def test_it(taskprogress):
+            assert taskprogress.app is app
+        """,
+        test_second=f"""
+        from {project} import add, app
+
+        def test_it(taskprogress):
+            assert taskprogress.app is app
+            assert taskprogress.run(add, 1, 2).result == 3
+        """,
+    )
+    pytester.runpytest("test_first.py", "test_second.py").assert_outcomes(passed=2)
+    pytester.runpytest("test_second.py", "test_first.py").assert_outcomes(passed=2)
 
 
 def test_a_task_of_another_app(pytester, project):
@@ -319,7 +348,7 @@ def test_a_fixture_asked_for_late(pytester, project):
                 request.getfixturevalue("taskprogress").run(add, 1, 2)
         """
     )
-    pytester.runpytest().assert_outcomes(passed=2)
+    pytester.runpytest("-p", "no:randomly").assert_outcomes(passed=2)
 
 
 def test_doctests_are_left_alone(pytester, project):

@@ -30,7 +30,7 @@ def test_a_history_that_differs(pytester, project):
             assert run.history != ["PROGRESS", "SUCCESS"]
         """
     )
-    result = pytester.runpytest()
+    result = pytester.runpytest("-p", "no:randomly")
     result.assert_outcomes(failed=5)
     lines = [line.removeprefix("E").strip() for line in result.outlines if line.startswith("E ")]
     story = iter(lines)

@@ -119,3 +119,17 @@ def test_as_text_is_a_plain_str() -> None:
 
     assert type(as_text(Loud("loud"))) is str
     assert type(as_text(Named())) is str
+
+
+def test_formatted_message_is_a_plain_str() -> None:
+    """`"%s" % value` may be a text of a type of its own; what is stored is a plain one."""
+
+    class Loud(str):
+        __slots__ = ()
+
+    class Named:
+        def __str__(self) -> str:
+            return Loud("named")
+
+    text, wrong = format_message("%s", (Named(),))
+    assert (text, type(text), wrong) == ("named", str, None)

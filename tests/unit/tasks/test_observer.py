@@ -688,3 +688,13 @@ def test_log_level_that_is_neither_number_nor_name_is_refused(log_level: Any) ->
     """A level of another type is an error, as it is to `logging`."""
     with pytest.raises((TypeError, ValueError)):
         Observer(None).update("", do_log=True, log_level=log_level)
+
+
+def test_log_level_without_a_text_is_refused_before_anything_is_stored() -> None:
+    """A level that `logging` cannot name is an error too, and the report leaves no trace."""
+    written: list[dict[str, Any]] = []
+    stand_in = SimpleNamespace(update_state=lambda **write: written.append(write))
+    observer = Observer(stand_in)
+    with pytest.raises(ValueError, match="log level"):
+        observer.update("", state="ABORTED", do_log=True, log_level=10**5000)
+    assert (written, observer.pos) == ([], 0)
