@@ -150,12 +150,35 @@ def make_app(**settings):
         return 1
 
     silent.ignore_result = True
+
+    @task(bind=True)
+    def request_of(self, *args, **kwargs):
+        fields = ("retries", "is_eager", "called_directly", "argsrepr", "kwargsrepr", "group")
+        request = {name: getattr(self.request, name, None) for name in (*fields, *RELATIVES)}
+        return {**request, "delivery": self.request.delivery_info, "at": self.request.hostname}
+
+    @task()
+    def unpicklable():
+        raise Unpicklable("broken", lambda: None)
+
     return app
 
 
 def failure(name):
     """Meta that reads back as an exception."""
     return {"exc_type": name, "exc_message": "m", "exc_module": "celery.exceptions"}
+
+
+#: Fields of a request that hold an id, or None.
+RELATIVES = ("root_id", "parent_id", "correlation_id")
+
+
+class Unpicklable(Exception):
+    """An exception that cannot be pickled."""
+
+    def __init__(self, message, function):
+        super().__init__(message)
+        self.function = function
 
 
 class Case(NamedTuple):
@@ -282,3 +305,49 @@ def test_a_failure_that_cannot_be_read_back():
             assert AsyncResult(run.task_id, app=app).state
         with pytest.raises(ValueError, match="must include the exception type"):
             app.backend.store_result(run.task_id, {}, "PROGRESS")
+
+
+def named(app, name):
+    """A task of the module, by the name of its function."""
+    return next(task for full, task in app.tasks.items() if full.endswith(f".{name}"))
+
+
+def test_request_fields(live):
+    """A task's request has a worker's fields: no eager marks, its relatives, its delivery."""
+    live_app, _ = live
+    signature = {"args": (1, "two"), "kwargs": {"three": 3}}
+    on_worker = named(live_app, "request_of").apply_async(**signature).get(timeout=20)
+    app = make_app(broker="redis://nowhere", backend="redis://nowhere")
+    with EagerEngine(app) as engine:
+        run = engine.run(named(app, "request_of"), *signature["args"], **signature["kwargs"])
+    on_engine = run.result
+    # A worker's processes know their node; a worker in a thread only knows its host.
+    assert on_engine.pop("at") == f"celery@{on_worker.pop('at').rpartition('@')[2]}"
+    for name in RELATIVES:
+        assert bool(on_worker.pop(name)) == bool(on_engine[name]), name
+    assert on_engine.pop("root_id") == on_engine.pop("correlation_id") == run.task_id
+    del on_engine["parent_id"]
+    assert on_engine == on_worker
+
+
+def test_an_exception_that_cannot_be_pickled(live):
+    """What a client gets of such an exception is the same."""
+    live_app, _ = live
+    with pytest.raises(Exception, match="broken") as on_worker:
+        named(live_app, "unpicklable").delay().get(timeout=20)
+    app = make_app(broker="redis://nowhere", backend="redis://nowhere")
+    with EagerEngine(app) as engine:
+        on_engine = engine.run(named(app, "unpicklable")).exception
+    assert (type(on_engine).__name__, str(on_engine)) == (
+        on_worker.type.__name__,
+        str(on_worker.value),
+    )
+
+
+def test_settings_that_come_late():
+    """A setting that was copied to a task when it was bound is not changed by the app any more."""
+    app = make_app(broker="redis://nowhere", backend="redis://nowhere")
+    assert not named(app, "returns").track_started
+    app.conf.task_track_started = True
+    with EagerEngine(app) as engine:
+        assert engine.run(named(app, "returns")).states == ["SUCCESS"]
