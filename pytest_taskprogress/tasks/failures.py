@@ -12,6 +12,9 @@ from pytest_taskprogress.core.messages import as_text
 
 __all__ = ["as_exception", "as_failure", "exception_info", "is_failure_type", "raised_at"]
 
+#: What a worker takes as something else than a failure of the task: MemoryError ends the worker.
+_COMMANDS: Final = (TaskPredicate, MemoryError)
+
 #: What a stored exception may have in its args, so that every serialiser carries it.
 _PLAIN: Final = (str, int, float, bool, type(None))
 
@@ -27,10 +30,10 @@ def as_exception(exc_type: type[BaseException], message: str) -> Exception:
     Args:
         exc_type: Its class. RuntimeError stands in, with the class named in its message, for one
             that cannot be made of a message alone, and for one that Celery or Python would take as
-            a command (Retry, Ignore, KeyboardInterrupt).
+            a command (Retry, Ignore, MemoryError, KeyboardInterrupt).
         message: What it says.
     """
-    if issubclass(exc_type, Exception) and not issubclass(exc_type, TaskPredicate):
+    if issubclass(exc_type, Exception) and not issubclass(exc_type, _COMMANDS):
         try:
             made = exc_type(message)
         except Exception:  # noqa: BLE001 - its constructor wants something else
@@ -42,7 +45,7 @@ def as_exception(exc_type: type[BaseException], message: str) -> Exception:
 
 def as_failure(exception: BaseException) -> Exception:
     """An exception that a task can fail with: the same, or what stands in for a command."""
-    if isinstance(exception, Exception) and not isinstance(exception, TaskPredicate):
+    if isinstance(exception, Exception) and not isinstance(exception, _COMMANDS):
         return exception
     return as_exception(type(exception), as_text(exception))
 

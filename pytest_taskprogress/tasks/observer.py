@@ -217,10 +217,11 @@ class Observer:
                 failure = None
                 if state in EXCEPTION_STATES:
                     failure = as_exception(RuntimeError, data["description"])
-                return self._end(state, data, failure, level)
+                return self._end(state, data, progress, failure, level)
             if state in EXCEPTION_STATES:
                 data.update(exception_info(as_exception(RuntimeError, data["description"])))
             self._writer.offer(state, data, complete=progress.complete)
+            self._position.keep(progress)
         if level is not None:
             self._logger.log(level, "%s", data["description"])
         return state, data
@@ -240,7 +241,7 @@ class Observer:
                 return _refused(ending, SUCCESS)
             progress = self._position.complete(self._elapsed())
             data = self._meta(formatted(msg, args), progress, {})
-            return self._end(SUCCESS, data, None, logging.INFO)
+            return self._end(SUCCESS, data, progress, None, logging.INFO)
 
     def fail(
         self,
@@ -350,13 +351,15 @@ class Observer:
         return data
 
     def _fail(self, text: str, failure: Exception, log_level: int) -> tuple[str, dict[str, Any]]:
-        data = self._meta(text, self._position.stay(self._elapsed()), {})
-        return self._end(FAILURE, data, failure, log_level)
+        progress = self._position.stay(self._elapsed())
+        data = self._meta(text, progress, {})
+        return self._end(FAILURE, data, progress, failure, log_level)
 
     def _end(
         self,
         state: str,
         data: dict[str, Any],
+        progress: Progress,
         failure: Exception | None,
         log_level: int | None,
     ) -> tuple[str, dict[str, Any]]:
@@ -367,6 +370,7 @@ class Observer:
                 reporter.flush()
         if not self._attempt.keeps_ending or state not in (SUCCESS, FAILURE):
             self._writer.write(state, data)
+        self._position.keep(progress)
         self._attempt.ending = Ending(state, data, failure)
         if log_level is not None:
             self._logger.log(log_level, "%s", data["description"])

@@ -47,7 +47,7 @@ class Position:
         return number(self.value + (abs(number(step, "step")) or 1), "pos")
 
     def report(self, position: Number, total: Any, elapsed: float) -> Progress:
-        """Take a position; one that is out of its bounds is clamped, with a warning."""
+        """The progress at a position; one that is out of its bounds is clamped, with a warning."""
         if total is not None:
             total = amount(total, "total")
         last = self._last
@@ -59,16 +59,19 @@ class Position:
                 f"current={position!r} is out of bounds for total={total!r}{was}:"
                 f" {progress.current!r} is stored"
             )
-        self._last = progress
-        self.value = progress.current
         return progress
 
+    def keep(self, progress: Progress) -> None:
+        """Take note of what was reported; what could not be stored is not."""
+        self._last = progress
+        self.value = progress.current
+
     def stay(self, elapsed: float) -> Progress:
-        """Report the position where it is."""
+        """The progress at the position where it is."""
         return self.report(self.value, self._last.total if self._last else _TOTAL, elapsed)
 
     def complete(self, elapsed: float) -> Progress:
-        """Report the total; where none is known the position is it."""
+        """The progress at the total; where none is known the position is it."""
         last = self._last
         if last is None:
             total = max(self.value, _TOTAL)

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from pytest_taskprogress.core.clock import Clock
 
 __all__ = ["ReportWriter"]
+
+
+def _snapshot(meta: dict[str, Any]) -> dict[str, Any]:
+    """A copy: what is held back is stored as it was reported, whatever the task changes since."""
+    try:
+        return copy.deepcopy(meta)
+    except Exception:  # noqa: BLE001 - what cannot be copied cannot be encoded either: said when stored
+        return meta
 
 
 class ReportWriter:
@@ -39,7 +48,7 @@ class ReportWriter:
         if self._throttle is not None and self._last is not None and not complete:
             state_before, at = self._last
             if state == state_before and self._clock.monotonic() - at < self._throttle:
-                self._held = (state, meta)
+                self._held = (state, _snapshot(meta))
                 return
         self.write(state, meta)
 

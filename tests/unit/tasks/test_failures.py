@@ -151,3 +151,9 @@ def test_raised_at_leaves_a_traceback_as_it_is() -> None:
 def test_raised_at_without_a_frame() -> None:
     """Where nobody is known to have reported, there is no traceback."""
     assert raised_at(ValueError("bad"), None).__traceback__ is None
+
+
+def test_memory_error_is_named_instead() -> None:
+    """A worker that is handed a MemoryError ends itself: a task fails by naming it."""
+    failure = as_exception(MemoryError, "no room")
+    assert (type(failure), str(failure)) == (RuntimeError, "MemoryError: no room")

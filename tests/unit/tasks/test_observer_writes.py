@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from celery import Celery, Task
+from kombu.exceptions import EncodeError
 
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import TaskProgressWarning
@@ -417,3 +418,31 @@ def test_plain_function_without_a_backend() -> None:
 
     task = app.task(body, bind=True, name="tests.body", shared=False)
     assert task()[0] == "SUCCESS"
+
+
+def test_a_report_that_is_refused_does_not_move_the_position(run: Run) -> None:
+    """What could not be stored is not what the next report must not fall below."""
+
+    def body(self: Any) -> None:
+        observer = Observer(self)
+        observer.update("one", current=10)
+        with pytest.raises(EncodeError):
+            observer.update("bad", current=90, meta={"x": object()})
+        assert observer.pos == 10
+        observer.update("two", current=20)
+
+    assert run(body).percents == [10.0, 20.0]
+
+
+def test_a_report_that_is_held_back_is_a_snapshot(run_progress: Run) -> None:
+    """What the task changes in its meta after the report is not stored with it."""
+
+    def body(self: Any) -> None:
+        observer = Observer(self, throttle=10.0)
+        rows: list[int] = []
+        for current in (1, 2):
+            rows.append(current)
+            observer.update("row", current=current, meta={"rows": rows})
+        rows.append(3)
+
+    assert run_progress(body).progress[-1].meta["rows"] == [1, 2]
