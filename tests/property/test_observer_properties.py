@@ -298,7 +298,9 @@ metas = st.one_of(
     st.dictionaries(st.text(max_size=4), scalars, max_size=2),
     st.dictionaries(meta_keys, nested, max_size=2),
     st.builds(_circle),
-    st.sampled_from([{"n": 10**5000}, {"n": [10**5000]}, {"n": UnreadableFloat(1.0)}]),
+    # No value that can be encoded and has no repr: Celery's tracer takes the repr of what a task
+    # returns, and the meta of an outcome is returned.
+    st.sampled_from([{"n": 10**5000}, {"n": [10**5000]}]),
     nested,
 )
 log_levels = st.one_of(
