@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
+import socket
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +19,8 @@ from celery import Celery
 KEY_VALUE: Final = ("fake", "cache", "filesystem", "redis")
 BACKENDS: Final = (*KEY_VALUE, "database")
 
-_REDIS_URL: Final = "redis://127.0.0.1:6379/0"
+_REDIS_PORT: Final = 6379
+_REDIS_URL: Final = "redis://127.0.0.1:{}/0"
 
 MakeBackend = Callable[..., Any]
 
@@ -38,25 +42,65 @@ def close_client(backend: Any) -> None:
         backend.client.connection_pool.disconnect()
 
 
-def _url(kind: str, directory: Path) -> str:
-    if kind == "redis":
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis server: the one at the usual address, else one that is started for the session."""
+    if importlib.util.find_spec("redis") is None:
+        lacking("the redis client is not installed: pip install 'celery[redis]'")
+    if _reachable(_REDIS_PORT):
+        yield _REDIS_URL.format(_REDIS_PORT)
+        return
+    program = shutil.which("redis-server")
+    if program is None:
+        lacking(f"no Redis at port {_REDIS_PORT}: redis-server --port {_REDIS_PORT} --save ''")
+        return
+    port = _free_port()
+    command = [
+        program,
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--save",
+        "",
+        "--daemonize",
+        "no",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
-            import redis
-        except ImportError:
-            lacking("the redis client is not installed: pip install 'celery[redis]'")
-        with redis.Redis.from_url(_REDIS_URL, socket_connect_timeout=2) as client:
-            try:
-                client.ping()
-            except redis.exceptions.RedisError:
-                lacking(f"no Redis at {_REDIS_URL}: redis-server --port 6379 --save ''")
+            lines = server.stdout or ()
+            if not any("Ready to accept connections" in line for line in lines):
+                lacking(f"{program} ended at once, on port {port}")
+            yield _REDIS_URL.format(port)
+        finally:
+            server.terminate()
+
+
+def _reachable(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port: int = server.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+    """Where the backend of a kind is."""
+    if kind == "redis":
+        redis: str = request.getfixturevalue("redis_url")
+        return redis
     if kind == "database" and importlib.util.find_spec("sqlalchemy") is None:
         lacking("SQLAlchemy is not installed: pip install 'celery[sqlalchemy]'")
     return {
         "fake": "taskprogress://",
         "cache": "cache+memory://",
-        "filesystem": f"file://{directory}",
-        "redis": _REDIS_URL,
-        "database": f"db+sqlite:///{directory / 'results.sqlite'}",
+        "filesystem": f"file://{tmp_path}",
+        "database": f"db+sqlite:///{tmp_path / 'results.sqlite'}",
     }[kind]
 
 
@@ -68,9 +112,8 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def make_backend(kind: str, tmp_path: Path) -> Iterator[MakeBackend]:
+def make_backend(kind: str, url: str) -> Iterator[MakeBackend]:
     """Make a backend of a kind, as an app makes it from a URL, with keys of its own."""
-    url = _url(kind, tmp_path)
     prefix = f"taskprogress-{uuid4().hex}"
     apps: list[Celery] = []
 
