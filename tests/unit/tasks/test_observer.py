@@ -7,40 +7,29 @@ import math
 import re
 import sys
 from collections import UserDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import Celery, Task
 from kombu.exceptions import EncodeError
 
 from pytest_taskprogress.core.clock import Clock, VirtualClock
 from pytest_taskprogress.core.errors import ProgressValueError, TaskProgressWarning
 from pytest_taskprogress.engines.eager import EagerEngine
 from pytest_taskprogress.engines.run import TaskRun
-from pytest_taskprogress.tasks.base import ProgressTask
 from pytest_taskprogress.tasks.observer import Observer
 
 Run = Callable[..., TaskRun]
 
 
 @pytest.fixture
-def engine() -> Iterator[EagerEngine]:
-    """An engine on an app of its own."""
-    with EagerEngine(Celery("tests", set_as_current=False)) as engine:
-        yield engine
-
-
-@pytest.fixture(params=[Task, ProgressTask], ids=["Task", "ProgressTask"])
-def run(request: pytest.FixtureRequest, engine: EagerEngine) -> Run:
+def run(run: Run) -> Run:
     """Run a function as a bound task, with either base; what it raises fails the test."""
 
     def run_body(body: Callable[[Any], object]) -> TaskRun:
-        name = f"tests.body_{len(engine.app.tasks)}"
-        task = engine.app.task(body, bind=True, base=request.param, name=name, shared=False)
-        done = engine.run(task)
+        done = run(body)
         assert done.state == "SUCCESS", done.exception
         return done
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from celery import Celery
 from celery.exceptions import Ignore, Retry
 
 from pytest_taskprogress.core.errors import TaskProgressWarning
@@ -67,13 +66,6 @@ class _Scan:
 
     def save(self) -> None:
         self.seen.append("saved")
-
-
-@pytest.fixture
-def engine() -> Iterator[EagerEngine]:
-    """An engine on an app of its own."""
-    with EagerEngine(Celery("tests", set_as_current=False)) as engine:
-        yield engine
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import _thread
 import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,38 +21,6 @@ from pytest_taskprogress.tasks.base import ProgressTask
 from pytest_taskprogress.tasks.observer import Observer
 
 Run = Callable[..., TaskRun]
-
-
-@pytest.fixture
-def engine() -> Iterator[EagerEngine]:
-    """An engine on an app of its own."""
-    with EagerEngine(Celery("tests", set_as_current=False)) as engine:
-        yield engine
-
-
-@pytest.fixture(params=[Task, ProgressTask], ids=["Task", "ProgressTask"])
-def run(request: pytest.FixtureRequest, engine: EagerEngine) -> Run:
-    """Run a function as a bound task, with either base."""
-
-    def run_body(body: Callable[[Any], object]) -> TaskRun:
-        name = f"tests.body_{len(engine.app.tasks)}"
-        return engine.run(
-            engine.app.task(body, bind=True, base=request.param, name=name, shared=False)
-        )
-
-    return run_body
-
-
-@pytest.fixture
-def run_progress(engine: EagerEngine) -> Run:
-    """Run a function as a bound ProgressTask."""
-
-    def run_body(body: Callable[[Any], object]) -> TaskRun:
-        return engine.run(
-            engine.app.task(body, bind=True, base=ProgressTask, name="tests.body", shared=False)
-        )
-
-    return run_body
 
 
 class _Written:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,13 +15,6 @@ from pytest_taskprogress.tasks.observer import Observer
 
 Run = Callable[..., TaskRun]
 Body = Callable[..., object]
-
-
-@pytest.fixture
-def engine() -> Iterator[EagerEngine]:
-    """An engine on an app of its own."""
-    with EagerEngine(Celery("tests", set_as_current=False)) as engine:
-        yield engine
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
-from celery import Celery, Task
 from celery.exceptions import Ignore
 
 from pytest_taskprogress.core.errors import ProgressValueError, TaskProgressWarning
@@ -34,25 +33,6 @@ class _Sized:
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.items)
-
-
-@pytest.fixture
-def engine() -> Iterator[EagerEngine]:
-    """An engine on an app of its own."""
-    with EagerEngine(Celery("tests", set_as_current=False)) as engine:
-        yield engine
-
-
-@pytest.fixture(params=[Task, ProgressTask], ids=["Task", "ProgressTask"])
-def run(request: pytest.FixtureRequest, engine: EagerEngine) -> Run:
-    """Run a function as a bound task, with either base."""
-
-    def run_body(body: Callable[[Any], object]) -> TaskRun:
-        return engine.run(
-            engine.app.task(body, bind=True, base=request.param, name="tests.body", shared=False)
-        )
-
-    return run_body
 
 
 def _positions(done: TaskRun) -> list[tuple[Any, Any, Any]]:
