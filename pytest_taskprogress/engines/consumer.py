@@ -68,6 +68,10 @@ class Timer:
         """The reading of the clock's `monotonic()` at a date and time."""
         return self._clock.at(eta.timestamp())
 
+    def __bool__(self) -> bool:
+        """Whether a call waits."""
+        return bool(self._calls)
+
     @property
     def requests(self) -> list[tuple[float, Any]]:
         """Time and first argument (a worker's request) of all calls, in order."""

@@ -84,6 +84,7 @@ class EagerEngine:
         self._undo = ExitStack()
         self._draining = threading.Lock()
         self._depth = 0
+        self._steps = 0
         self._paused = False
         self._suspects: list[Transition] = []
 
@@ -252,6 +253,7 @@ class EagerEngine:
         work = self._installed.pending.take()
         if work is None:
             return False
+        self._steps += 1
         self._depth += 1
         try:
             work()
@@ -269,13 +271,13 @@ class EagerEngine:
             DrainLimitExceeded: If there are more than `limit`; what waits is forgotten.
         """
         pending = self._installed.pending
-        steps = 0
+        before = self._steps
         # The lock is tried again after it was released: a thread may have published meanwhile.
         while not self._depth and pending and self._draining.acquire(blocking=False):
             try:
+                before = self._steps = 0
                 while self.step():
-                    steps += 1
-                    self._check_limit(steps)
+                    self._check_limit()
             except BaseException:
                 # Nothing of this drain may reach the next one.
                 pending.clear()
@@ -284,7 +286,7 @@ class EagerEngine:
                 self._draining.release()
         if not self._depth:
             self._warn()
-        return steps
+        return self._steps - before
 
     @property
     def pending(self) -> list[PendingTask]:
@@ -310,13 +312,14 @@ class EagerEngine:
             self._clock.advance(max(seconds, 0.0))
             return False
         self.step()
+        self._check_limit()
         return True
 
     # -- what the test is told --------------------------------------------------------------------
 
-    def _check_limit(self, steps: int) -> None:
+    def _check_limit(self) -> None:
         pending = self._installed.pending
-        if steps >= self.limit and pending:
+        if self._steps >= self.limit and pending:
             message = (
                 f"limit={self.limit} messages were run and there are more: does a task retry or"
                 " requeue itself for ever? If not, raise the limit (option --taskprogress-limit)."

@@ -45,7 +45,9 @@ class Pending:
     @property
     def next_at(self) -> float | None:
         """Seconds of the clock at which work can run; 0.0 for now, None if there is none."""
-        return min((each.at or 0.0 for each in self), default=None)
+        for each in self:
+            return each.at or 0.0
+        return None
 
     def clear(self) -> None:
         """Forget all of it."""
@@ -53,11 +55,11 @@ class Pending:
         self._consumer.timer.clear()
 
     def __bool__(self) -> bool:
-        return bool(self._broker.waiting) or bool(self._consumer.timer.requests)
+        return bool(self._broker.waiting) or bool(self._consumer.timer)
 
     def __iter__(self) -> Iterator[PendingTask]:
         timer = self._consumer.timer
-        later = [PendingTask(each.name, each.id, at) for at, each in timer.requests]
+        published = []
         for message in list(self._broker.waiting):
             headers = message["headers"]
             name, uuid, eta = (headers.get(key) for key in ("task", "id", "eta"))
@@ -65,8 +67,9 @@ class Pending:
             if due is None:
                 yield PendingTask(name or "?", uuid or "?")
             else:
-                later.append(PendingTask(name, uuid, timer.time_of(due)))
-        yield from sorted(later, key=lambda each: each.at or 0.0)
+                published.append(PendingTask(name, uuid, timer.time_of(due)))
+        received = [PendingTask(each.name, each.id, at) for at, each in timer.requests]
+        yield from sorted(received + published, key=lambda each: each.at or 0.0)
 
     def __str__(self) -> str:
         """The first of them, a line each, for messages."""

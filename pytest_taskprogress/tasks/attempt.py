@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -48,12 +50,16 @@ class Attempt:
         entered: True once the function of a ProgressTask was called.
         reporters: The observers in it.
         ending: The outcome that one of them gave it; None while it goes on.
+        lock: Held by whoever reports: one for all observers, since an outcome concerns them all.
     """
 
     keeps_ending: bool = False
     entered: bool = False
     reporters: list[Reporter] = field(default_factory=list)
     ending: Ending | None = None
+    lock: AbstractContextManager[bool] = field(
+        default_factory=threading.RLock, compare=False, repr=False
+    )
 
 
 def attempt_of(request: Any) -> Attempt:

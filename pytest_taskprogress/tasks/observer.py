@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
@@ -118,7 +117,7 @@ class Observer:
         throttle = None if throttle is None else amount(throttle, "throttle")
         self._writer = ReportWriter(task, throttle, self._clock)
         self._began = self._clock.monotonic()
-        self._lock = threading.RLock()
+        self._lock = self._attempt.lock
         self._position = Position(position)
         self._attempt.reporters.append(self)
 

@@ -434,6 +434,24 @@ class TestOrder:
                 again.delay()
             assert engine.pending == []
 
+    def test_endless_while_a_task_waits(self, app):
+        """The limit also holds for what is run while a task waits for a result."""
+
+        @app.task
+        def again():
+            again.delay()
+
+        @app.task
+        def waits():
+            again.delay()
+            with allow_join_result():
+                return app.AsyncResult("never").get()
+
+        with EagerEngine(app, limit=50) as engine:
+            with pytest.raises(DrainLimitExceeded, match="limit=50 "):
+                engine.run(waits)
+            assert engine.pending == []
+
     def test_just_at_the_limit(self, app, add):
         """As many messages as the limit are not too many."""
         with EagerEngine(app, limit=3) as engine, engine.paused():

@@ -414,3 +414,13 @@ def test_a_report_that_is_held_back_is_a_snapshot(run_progress: Run) -> None:
         rows.append(3)
 
     assert run_progress(body).progress[-1].meta["rows"] == [1, 2]
+
+
+def test_observers_of_one_task_share_a_lock(run_progress: Run) -> None:
+    """An outcome flushes every observer: two that end at once must not wait for each other."""
+
+    def body(self: Any) -> None:
+        one, other = Observer(self, throttle=10.0), Observer(self, throttle=10.0)
+        assert one._lock is other._lock
+
+    assert run_progress(body).state == "SUCCESS"
