@@ -5,16 +5,20 @@ from __future__ import annotations
 from pytest_taskprogress.core.messages import as_text
 
 __all__ = [
+    "CircularCanvasError",
     "DeadlockError",
     "DrainLimitExceeded",
     "EngineError",
     "EngineNotInstalled",
     "ForeignTaskError",
     "ListenerError",
+    "MalformedMessageError",
+    "NeedsRealWorker",
     "NotATaskError",
     "ProgressValueError",
     "TaskProgressError",
     "TaskProgressWarning",
+    "UnregisteredTaskError",
 ]
 
 
@@ -42,8 +46,30 @@ class ForeignTaskError(EngineError, ValueError):
     """A task belongs to another app than the one that the engine is installed on."""
 
 
+class UnregisteredTaskError(EngineError, LookupError):
+    """An engine was asked to run a task by a name that its app does not know."""
+
+
+class CircularCanvasError(EngineError, ValueError):
+    """A canvas contains itself."""
+
+
+class MalformedMessageError(EngineError, ValueError):
+    """A message lacks what every task message has: a real worker stops when it gets one."""
+
+
+class NeedsRealWorker(EngineError, NotImplementedError):
+    """Something was asked for that only a worker of its own process can do."""
+
+
 class EngineNotInstalled(EngineError, RuntimeError):
     """An engine was used before it was installed on an app, or after it left it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the engine is not installed on an app: use it inside `with EagerEngine(app) as"
+            " engine:`, or by the fixture `taskprogress`"
+        )
 
 
 class DeadlockError(EngineError, RuntimeError):

@@ -7,9 +7,9 @@ from typing import Any
 
 from pytest_taskprogress.core.messages import as_repr
 
-__all__ = ["culprit"]
+__all__ = ["contains_itself", "culprit"]
 
-#: Deeper than this the path is no help to anybody, and the value may contain itself.
+#: Deeper than this the path is no help to anybody.
 _MAX_DEPTH = 32
 
 
@@ -26,7 +26,9 @@ def culprit(value: object, encode: Callable[[Any], object], name: str) -> tuple[
         whole value if each of its parts can be encoded alone.
     """
     path = name
-    for _ in range(_MAX_DEPTH):
+    above: set[int] = set()
+    while id(value) not in above and len(above) < _MAX_DEPTH:
+        above.add(id(value))
         for step, part in _parts(value):
             if not _accepts(encode, part):
                 path, value = path + step, part
@@ -34,6 +36,14 @@ def culprit(value: object, encode: Callable[[Any], object], name: str) -> tuple[
         else:
             return _key(path, value, encode)
     return path, value
+
+
+def contains_itself(value: object, above: tuple[int, ...] = ()) -> bool:
+    """Whether a value is among its own parts, or one of its parts is."""
+    if id(value) in above:
+        return True
+    deeper = (*above, id(value))
+    return any(contains_itself(part, deeper) for _, part in _parts(value))
 
 
 def _key(path: str, value: object, encode: Callable[[Any], object]) -> tuple[str, object]:

@@ -25,9 +25,14 @@ from pytest_taskprogress.core.states import (
     TERMINAL_STATES,
 )
 from pytest_taskprogress.core.transitions import Source, Transition
-from pytest_taskprogress.engines.internals import KeyValueStoreBackend
+from pytest_taskprogress.engines.internals import (
+    ChordsNeedBackend,
+    KeyValueStoreBackend,
+    app_state,
+)
 from pytest_taskprogress.engines.refusals import NotSerializable, refused_arguments, refused_value
 from pytest_taskprogress.engines.store import Record, Store, Waiter
+from pytest_taskprogress.engines.strangers import is_stray
 from pytest_taskprogress.engines.waiting import WaitsForWrites
 
 __all__ = ["FakeBackend"]
@@ -54,6 +59,11 @@ def _is_plain(values: Iterable[Any]) -> bool:
         if kind not in _PLAIN or (kind is int and not -_LARGEST < value < _LARGEST):
             return False
     return True
+
+
+def _key(key: bytes | str) -> bytes:
+    """A key as it is stored; Celery's key-value backends take text too."""
+    return key if type(key) is bytes else str(key).encode()
 
 
 def _copied(value: Any) -> Any:
@@ -85,6 +95,8 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
         clock: None: the machine's clock.
         url: `taskprogress://`, or None.
         store: What it keeps; None: a new one, or with the URL the one of the app.
+        replacing: Whether it only takes the place of the app's own backend: where the app has none,
+            chords are refused, as they are in production.
 
     Raises:
         celery.exceptions.ImproperlyConfigured: If the URL is another one.
@@ -106,6 +118,7 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
         clock: Clock | None = None,
         url: str | None = None,
         store: Store | None = None,
+        replacing: bool = False,
         **kwargs: Any,
     ) -> None:
         if url is not None and url.rstrip("/") != _URL.rstrip("/"):
@@ -129,6 +142,7 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
             and not app.conf.find_value_for_key("extended", "result")
         )
         self._writing: Record | None = None
+        self._replacing = replacing
 
     def __reduce__(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         settings = {
@@ -216,6 +230,8 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
             key = self._keys[task_id] = self.get_key_for_task(task_id)
         if type(task_id) is not str:
             task_id = self._strip_prefix(key)
+        if self._replacing and is_stray(task_id):
+            return result
         store = self._store
         with store.lock:
             source = _source() if store.subscribers else None
@@ -320,17 +336,30 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
         # The value is fine: with result_extended the record has the task's arguments too.
         return refused_arguments(
             getattr(request, "task", None),
-            request.args,
-            request.kwargs,
+            {"args": request.args, "kwargs": request.kwargs},
             serializer=self.serializer,
             encode=self.encode,
             reason=reason,
         )
 
+    def ensure_chords_allowed(self) -> None:
+        """Refuse what the app could not do without this backend.
+
+        Raises:
+            NotImplementedError: If the app has no result backend; Celery refuses a chord then.
+        """
+        if self._replacing and not (self.app.backend_cls or self.app.conf.result_backend):
+            message = (
+                f"{ChordsNeedBackend}\n\n{self.app!r} has none, and none is made up for it:"
+                f" set result_backend, in a test to {_URL!r}"
+            )
+            raise NotImplementedError(message)
+
     # -- Celery's interface: the key-value store --------------------------------------------------
 
-    def get(self, key: bytes) -> Any:
+    def get(self, key: bytes | str) -> Any:
         """Return what is stored under a key, encoded; None if nothing is."""
+        key = _key(key)
         with self._store.lock:
             if key.startswith(self.task_keyprefix):
                 self._store.reads[self._strip_prefix(key)] += 1
@@ -344,35 +373,38 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
             record.payload = self.encode(record.make())
         return record.payload
 
-    def mget(self, keys: list[bytes]) -> list[Any]:
+    def mget(self, keys: list[bytes | str]) -> list[Any]:
         """Return what is stored under each of some keys."""
         return [self.get(key) for key in keys]
 
-    def set(self, key: bytes, value: Any) -> None:
+    def set(self, key: bytes | str, value: Any) -> None:
         """Store an encoded value under a key."""
         self._set_with_state(key, value, None)
 
-    def _set_with_state(self, key: bytes, value: Any, state: str | None) -> None:
+    def _set_with_state(self, key: bytes | str, value: Any, state: str | None) -> None:
         expires = self._failure_expires if state == celery_states.FAILURE else self.expires
         with self._store.lock:
-            self._writing = self._store.put(key, Record(state, value), expires)
+            self._writing = self._store.put(_key(key), Record(state, value), expires)
 
-    def delete(self, key: bytes) -> None:
+    def delete(self, key: bytes | str) -> None:
         """Forget a key."""
         with self._store.lock:
-            self._store.delete(key)
+            self._store.delete(_key(key))
 
-    def incr(self, key: bytes) -> int:
+    def incr(self, key: bytes | str) -> int:
         """Add 1 to a counter, which begins at 0, and return it."""
+        return self._count(_key(key), 1)
+
+    def _count(self, key: bytes, number: int) -> int:
         with self._store.lock:
             record = self._store.get(key) or self._store.put(key, Record(payload=0), self.expires)
-            record.payload += 1
+            record.payload += number
             return int(record.payload)
 
-    def expire(self, key: bytes, value: float | None) -> None:
+    def expire(self, key: bytes | str, value: float | None) -> None:
         """Let a key expire some seconds from now; 0 or None: never."""
         with self._store.lock:
-            self._store.expire(key, value)
+            self._store.expire(_key(key), value)
 
     def _apply_chord_incr(
         self, header_result_args: tuple[Any, ...], body: Any, **kwargs: Any
@@ -380,3 +412,30 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
         # A chord that is published again counts from the start, as on the cache backend.
         self.delete(self.get_key_for_chord(header_result_args[0]))
         return super()._apply_chord_incr(header_result_args, body, **kwargs)
+
+    def add_to_chord(self, chord_id: str, result: Any) -> None:
+        """Let the body of a chord wait for one more task, whose result comes behind its adder's.
+
+        Args:
+            chord_id: Id of the chord's header.
+            result: Of the task that is added.
+
+        Raises:
+            ValueError: If no such chord waits.
+
+        Source:
+            `celery.backends.redis.RedisBackend.add_to_chord`, the only one of Celery's own.
+        """
+        with self._store.lock:
+            header = self.restore_group(chord_id, cache=False)
+            if header is None:
+                message = f"no chord waits for a header {chord_id!r}"
+                raise ValueError(message)
+            task = app_state.get_current_task()
+            ids = [each.id for each in header.results]
+            adder = None if task is None else task.request.id
+            at = ids.index(adder) + 1 if adder in ids else len(ids)
+            header.results.insert(at, result)
+            self.save_group(chord_id, header)
+            # The size of the chord is in the messages of its tasks: it counts from one below.
+            self._count(self.get_key_for_chord(chord_id), -1)

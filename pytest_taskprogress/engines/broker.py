@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -32,7 +33,7 @@ class _Channel(virtual.Channel):
     connection: Any
 
     def _put(self, queue: str, message: dict[str, Any], **_: object) -> None:
-        self.connection.broker.waiting.append(message)
+        self.connection.broker.put(message)
 
     def _size(self, queue: str) -> int:
         return len(self.connection.broker.waiting)
@@ -49,7 +50,7 @@ class _Channel(virtual.Channel):
         message = self.connection.broker.delivered.pop(delivery_tag, None)
         if requeue and message is not None:
             message["properties"]["delivery_info"]["redelivered"] = True
-            self.connection.broker.waiting.append(message)
+            self.connection.broker.put(message)
 
 
 class _Transport(virtual.Transport):
@@ -70,12 +71,11 @@ class _Transport(virtual.Transport):
 
 
 class _Producer(Producer):
-    """A producer that can be entered again, and tells when the outermost publication is over."""
+    """A producer that can be entered again; what it published runs when it is left."""
 
-    def __init__(self, connection: Connection, on_published: Callable[[], None]) -> None:
+    def __init__(self, connection: Connection, broker: Broker) -> None:
         super().__init__(connection, auto_declare=False)
-        self._on_published = on_published
-        self._nesting = threading.local()
+        self._broker = broker
         self._declared: dict[str, object] = {}
 
     def publish(self, body: Any, **options: Any) -> Any:  # type: ignore[override]
@@ -96,11 +96,9 @@ class _Producer(Producer):
         reason: EncodeError,
     ) -> NotSerializable:
         serializer = options.get("serializer") or self.serializer or "json"
-        args, kwargs = (body["args"], body["kwargs"]) if isinstance(body, dict) else body[:2]
         return refused_arguments(
             (options.get("headers") or {}).get("task"),
-            args,
-            kwargs,
+            _parts(body),
             serializer=serializer,
             encode=lambda value: dumps(value, serializer=serializer),
             reason=reason,
@@ -117,7 +115,7 @@ class _Producer(Producer):
         self._declared.clear()
 
     def __enter__(self) -> _Producer:
-        self._nesting.depth = getattr(self._nesting, "depth", 0) + 1
+        self._broker.hold()
         return self
 
     def __exit__(
@@ -126,9 +124,7 @@ class _Producer(Producer):
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        self._nesting.depth -= 1
-        if not self._nesting.depth and (exc_type is None or issubclass(exc_type, Exception)):
-            self._on_published()
+        self._broker.release(told=exc_type is None or issubclass(exc_type, Exception))
 
     def release(self) -> None:
         """Do nothing: the producer lives as long as its broker."""
@@ -174,8 +170,8 @@ class Broker:
         producers: Stands for `app.amqp.producer_pool`.
 
     Args:
-        on_published: Called when the outermost publication of a thread is over: after one message,
-            or after all messages of a group.
+        on_published: Called when a thread has published something: after one message, or after all
+            messages of a group.
     """
 
     def __init__(self, on_published: Callable[[], None]) -> None:
@@ -184,7 +180,9 @@ class Broker:
         self.state = virtual.BrokerState()
         self._transport = type("Transport", (_Transport,), {"broker": self})
         self._connection: Any = _PooledConnection(transport=self._transport)
-        self._producer = _Producer(self._connection, on_published)
+        self._producer = _Producer(self._connection, self)
+        self._on_published = on_published
+        self._held = threading.local()
         self._channel: Any = self._connection.default_channel
         self.connections = _Pool(lambda: self._connection)
         self.producers = _Pool(lambda: self._producer, self.connections)
@@ -193,11 +191,55 @@ class Broker:
         """Open a connection to this broker; stands for `app.connection_for_write`."""
         return Connection(transport=self._transport)
 
-    def take(self) -> Any:
-        """Take the next waiting message; it is unacknowledged until the worker says otherwise."""
-        raw = self.waiting.popleft()
+    def put(self, raw: dict[str, Any]) -> None:
+        """Let a message wait, and tell of it unless this thread holds it back."""
+        self.waiting.append(raw)
+        if not getattr(self._held, "depth", 0):
+            # By a producer or a connection that user code brought.
+            self._on_published()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Tell nothing of what this thread publishes."""
+        self.hold()
+        try:
+            yield
+        finally:
+            self.release(told=False)
+
+    def hold(self) -> None:
+        """Tell nothing of what this thread publishes until the last hold is released."""
+        self._held.depth = getattr(self._held, "depth", 0) + 1
+
+    def release(self, *, told: bool) -> None:
+        """Release a hold; the last one tells that something may have been published, if told."""
+        self._held.depth -= 1
+        if told and not self._held.depth:
+            self._on_published()
+
+    def take(self, raw: dict[str, Any] | None = None) -> Any:
+        """Take a waiting message; it is unacknowledged until the worker says otherwise.
+
+        Args:
+            raw: Which one; None: the first.
+        """
+        if raw is None:
+            raw = self.waiting.popleft()
+        else:
+            self.waiting.remove(raw)
         self.delivered[raw["properties"]["delivery_tag"]] = raw
-        return self._channel.Message(raw, channel=self._channel)
+        return self._message(raw)
+
+    def peek(self, accept: set[str]) -> list[Any]:
+        """The waiting messages, which go on waiting.
+
+        Args:
+            accept: Content types that may be decoded.
+        """
+        return [self._message(raw, accept=accept) for raw in list(self.waiting)]
+
+    def _message(self, raw: dict[str, Any], **options: Any) -> Any:
+        return self._channel.Message(raw, channel=self._channel, **options)
 
     def clear(self) -> None:
         """Forget every message."""
@@ -210,3 +252,19 @@ class Broker:
         self.state.clear()
         self._connection.declared_entities.clear()
         self._producer.forget_declared()
+
+
+def _parts(body: Any) -> dict[str, object]:
+    """What a task message carries, by the names that its sender knows."""
+    if isinstance(body, dict):  # task protocol 1
+        fields, canvas = body, body
+    elif isinstance(body, tuple) and len(body) == 3:  # noqa: PLR2004 - args, kwargs, embed
+        fields, canvas = {"args": body[0], "kwargs": body[1]}, body[2]
+    else:
+        return {"body": body}
+    names = {"callbacks": "link", "errbacks": "link_error", "chain": "chain", "chord": "chord"}
+    return {
+        "args": fields.get("args"),
+        "kwargs": fields.get("kwargs"),
+        **{name: canvas[key] for key, name in names.items() if canvas.get(key)},
+    }

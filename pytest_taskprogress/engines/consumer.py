@@ -6,146 +6,35 @@ replaced is what a worker has around it: the event loop, the timer thread and th
 
 from __future__ import annotations
 
-import heapq
 import logging
-import os
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from datetime import datetime
-from time import monotonic
+from difflib import get_close_matches
 from types import SimpleNamespace
 from typing import Any, Final
 
-from billiard.einfo import ExceptionInfo
-from billiard.exceptions import WorkerLostError
 from celery.app.trace import build_tracer
 from celery.exceptions import TaskRevokedError
 from celery.utils.imports import symbol_by_name
 from celery.utils.nodenames import default_nodename
+from celery.utils.time import rate
 from kombu.serialization import prepare_accept_content
 
 from pytest_taskprogress.core.clock import VirtualClock
-from pytest_taskprogress.engines.installation import replace
-from pytest_taskprogress.engines.internals import Consumer, app_state, worker_state
+from pytest_taskprogress.core.errors import MalformedMessageError
+from pytest_taskprogress.core.messages import as_repr, as_text
+from pytest_taskprogress.engines.internals import (
+    Consumer,
+    worker_state,
+)
+from pytest_taskprogress.engines.keeping import replace
+from pytest_taskprogress.engines.pool import Pool
+from pytest_taskprogress.engines.timer import Bucket, Timer
 
-__all__ = ["InProcessConsumer", "Timer"]
+__all__ = ["InProcessConsumer", "unregistered"]
 
 logger = logging.getLogger(__name__)
-
-
-class Timer:
-    """Calls that wait for their time on a virtual clock; in order of time, then of scheduling.
-
-    Args:
-        clock: The clock that they wait for.
-    """
-
-    def __init__(self, clock: VirtualClock) -> None:
-        self._clock = clock
-        self._calls: list[tuple[float, int, Callable[..., object], tuple[Any, ...]]] = []
-        self._scheduled = 0
-
-    def call_at(
-        self,
-        eta: float,
-        function: Callable[..., object],
-        args: tuple[Any, ...],
-        **_: object,
-    ) -> None:
-        """Schedule a call at the eta of a request; Celery's worker asks for it.
-
-        Args:
-            eta: Not used.
-            function: What to call.
-            args: With what; the first is the request.
-        """
-        self._scheduled += 1
-        at = self.time_of(args[0].eta)
-        heapq.heappush(self._calls, (at, self._scheduled, function, args))
-
-    def time_of(self, eta: datetime) -> float:
-        """The reading of the clock's `monotonic()` at a date and time."""
-        return self._clock.at(eta.timestamp())
-
-    def __bool__(self) -> bool:
-        """Whether a call waits."""
-        return bool(self._calls)
-
-    @property
-    def requests(self) -> list[tuple[float, Any]]:
-        """Time and first argument (a worker's request) of all calls, in order."""
-        return [(at, args[0]) for at, _, _, args in sorted(self._calls, key=lambda call: call[:2])]
-
-    def take(self) -> Callable[[], None] | None:
-        """Take the next call; the clock is at its time when it is made. None if none waits."""
-        if not self._calls:
-            return None
-        at, _, function, args = heapq.heappop(self._calls)
-
-        def call() -> None:
-            self._clock.jump_to(at)
-            function(*args)
-
-        return call
-
-    def clear(self) -> None:
-        """Forget every call."""
-        self._calls.clear()
-
-
-class _Pool:
-    """A pool of one process, which is this one.
-
-    Args:
-        app: The app of the worker.
-        hostname: Node name of the worker.
-    """
-
-    def __init__(self, app: Any, hostname: str) -> None:
-        # What celery.app.trace keeps in a module global in a real worker's process.
-        self._localized = [app._tasks, prepare_accept_content(app.conf.accept_content), hostname]  # noqa: SLF001
-        self._pid = os.getpid()
-
-    def apply_async(
-        self,
-        target: Callable[..., Any],
-        args: tuple[Any, ...] = (),
-        *,
-        accept_callback: Callable[..., object],
-        callback: Callable[..., object],
-        error_callback: Callable[..., object],
-        **_: object,
-    ) -> None:
-        """Run a task now."""
-        accept_callback(self._pid, monotonic())
-        blocks = app_state.task_join_will_block()
-        app_state._set_task_join_will_block(True)  # noqa: FBT003, SLF001
-        try:
-            result = target(*args, _loc=self._localized)
-        except SystemExit as exit_:
-            # The process of a real pool is gone then, and its parent tells the request.
-            _tell(error_callback, _worker_lost(exit_))
-        except Exception:  # noqa: BLE001 - what went wrong outside the task's own code
-            _tell(error_callback, ExceptionInfo())
-        else:
-            _tell(callback, result)
-        finally:
-            app_state._set_task_join_will_block(blocks)  # noqa: SLF001
-
-
-def _tell(callback: Callable[..., object], result: object) -> None:
-    """Tell the request, as `billiard.pool.ApplyResult.safe_apply_callback` does."""
-    try:
-        callback(result)
-    except Exception:
-        logger.exception("Pool callback raised exception")
-
-
-def _worker_lost(exit_: SystemExit) -> ExceptionInfo:
-    error = WorkerLostError(f"Worker exited prematurely: exitcode {exit_.code}.")
-    error.__cause__ = exit_
-    return ExceptionInfo((type(error), error, exit_.__traceback__))
 
 
 class _Strategies(dict[str, Callable[..., Any]]):
@@ -157,8 +46,12 @@ class _Strategies(dict[str, Callable[..., Any]]):
 
     def __missing__(self, name: str) -> Callable[..., Any]:
         consumer = self._consumer
-        task = consumer.app.tasks[name]
+        task = consumer.app.tasks.get(name)
+        if task is None:
+            # A plain one, not NotRegistered: the signal task_unknown tells which it was.
+            raise KeyError(name)
         consumer.trace(task)
+        consumer.task_buckets[name] = consumer.bucket_for_task(task)
         strategy: Callable[..., Any] = task.start_strategy(consumer.app, consumer)
         self[name] = strategy
         return strategy
@@ -177,34 +70,76 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
 
     Args:
         app: The app of the worker.
-        clock: What `eta` and `countdown` wait for.
+        clock: What `eta`, `countdown`, expiry and rate limits go by.
+        on_discarded: Called with the reason when a message is thrown away, as a worker does with
+            one that it cannot read or whose task it does not know.
 
     Attributes:
+        accept: Content types of the messages that it reads.
         timer: Requests that wait for their time.
         on_message: Handles one message: Celery's own task handler.
+        executed: How many requests were executed.
 
     Source:
         `celery.worker.consumer.Consumer.__init__`, for what a strategy asks of a consumer.
     """
 
-    def __init__(self, app: Any, clock: VirtualClock) -> None:
+    def __init__(
+        self, app: Any, clock: VirtualClock, on_discarded: Callable[[str], object]
+    ) -> None:
         self.app = app
         self.hostname = default_nodename("")
-        self.pool = _Pool(app, self.hostname)
+        self.accept: set[str] = prepare_accept_content(app.conf.accept_content) or set()
+        self.pool = Pool(app, self.hostname, self.accept)
         self.timer = Timer(clock)
         self.hub = _HUB
         self.controller = SimpleNamespace(state=worker_state)
         self.qos = SimpleNamespace(increment_eventually=_ignore, decrement_eventually=_ignore)
         self.event_dispatcher = None
         self.connection_errors = ()
-        self.disable_rate_limits = True
+        self.disable_rate_limits = app.conf.worker_disable_rate_limits
         self.task_buckets: dict[str, Any] = defaultdict(lambda: None)
         self.on_task_message: set[Any] = set()
+        self.executed = 0
+        self._limit_order = 0
         self._maximum_prefetch_restored = True
         self._clock = clock
+        self._on_discarded = on_discarded
         self._undo = ExitStack()
         self.strategies = _Strategies(self)
         self.on_message: Callable[[Any], None] = self.create_task_handler()
+
+    def handle(self, message: Any) -> bool:
+        """Handle one message.
+
+        Returns:
+            False if the worker put it by for later: it waits for its eta, or for its rate limit.
+
+        Raises:
+            MalformedMessageError: If it names a task and has no id: a worker stops then.
+        """
+        headers = message.headers
+        message.accept = self.accept
+        if "task" in headers and "id" not in headers:
+            error = (
+                f"a message for the task {headers['task']!r} has no id, a real worker stops with"
+                " KeyError('id') when it gets one: publish by apply_async or send_task, or give"
+                f" the header `id`. Headers: {as_repr(headers)}"
+            )
+            raise MalformedMessageError(error)
+        executed, scheduled = self.executed, self.timer.scheduled
+        self.on_message(message)
+        return self.executed > executed or self.timer.scheduled == scheduled
+
+    def make(self, call: Callable[[], object]) -> bool:
+        """Make a call of the timer.
+
+        Returns:
+            False if no request was executed: a bucket had no token, or had nobody to give it to.
+        """
+        executed = self.executed
+        call()
+        return self.executed > executed
 
     def trace(self, task: Any) -> None:
         """Give a task the tracer of this worker, as a worker does at its start."""
@@ -225,11 +160,63 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         base = symbol_by_name(request)
         return type(base.__name__, (base,), {"maybe_expire": maybe_expire})
 
+    def bucket_for_task(self, type: Any) -> Bucket | None:  # noqa: A002 - Celery's name
+        """The bucket of a task's rate limit, filled by the engine's clock; None if it has none."""
+        limit = rate(getattr(type, "rate_limit", None))  # type: ignore[arg-type]
+        return Bucket(limit, self._clock) if limit else None
+
+    @property
+    def buckets(self) -> list[Bucket]:
+        """The buckets of the tasks that have a rate limit."""
+        return [bucket for bucket in self.task_buckets.values() if bucket]
+
     def on_task_request(self, request: Any) -> None:
         """Execute a request; `WorkController._process_task` of a real worker."""
+        self.executed += 1
         with suppress(TaskRevokedError):
             request.execute_using_pool(self.pool)
+
+    # -- messages that a worker throws away -------------------------------------------------------
+
+    def on_unknown_message(self, body: Any, message: Any) -> None:
+        """Throw away what is no task message."""
+        super().on_unknown_message(body, message)
+        self._on_discarded(f"it is no task message: headers {as_repr(message.headers)}")
+
+    def on_unknown_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Let the task fail, if the message says which one it is."""
+        super().on_unknown_task(body, message, exc)
+        self._on_discarded(unregistered(exc.args[0], self.app))
+
+    def on_invalid_task(self, body: Any, message: Any, exc: Exception) -> None:
+        """Throw away a task message that lacks something, or has a refused content type."""
+        super().on_invalid_task(body, message, exc)
+        self._on_discarded(as_text(exc))
+
+    def on_decode_error(self, message: Any, exc: Exception) -> None:
+        """Throw away a message that cannot be decoded."""
+        super().on_decode_error(message, exc)
+        self._on_discarded(f"it cannot be decoded: {as_text(exc)}")
+
+    # -- its end ----------------------------------------------------------------------------------
+
+    def clear(self) -> None:
+        """Forget every request that waits."""
+        self.timer.clear()
+        for bucket in self.buckets:
+            bucket.clear_pending()
+            bucket.called_at = None
 
     def close(self) -> None:
         """Take off again what the tasks were given."""
         self._undo.close()
+
+
+def unregistered(name: str, app: Any) -> str:
+    """Say that no task has a name, and which names are near."""
+    near = get_close_matches(str(name), app.tasks, n=3, cutoff=0.5)
+    hint = f"; the nearest: {', '.join(map(repr, near))}" if near else ""
+    return (
+        f"no task {name!r} is registered on {app!r}{hint}. Import the module that defines it"
+        " before the test runs, or correct the name"
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import threading
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +15,7 @@ from celery.local import Proxy
 
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import (
-    DeadlockError,
+    CircularCanvasError,
     DrainLimitExceeded,
     EngineError,
     EngineNotInstalled,
@@ -23,18 +23,22 @@ from pytest_taskprogress.core.errors import (
     ListenerError,
     NotATaskError,
     TaskProgressWarning,
+    UnregisteredTaskError,
 )
-from pytest_taskprogress.core.states import TERMINAL_STATES
+from pytest_taskprogress.core.messages import as_text
 from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines import installation
 from pytest_taskprogress.engines.backend import FakeBackend
 from pytest_taskprogress.engines.base import PendingTask
-from pytest_taskprogress.engines.broker import Broker
-from pytest_taskprogress.engines.consumer import InProcessConsumer
-from pytest_taskprogress.engines.findings import finding
+from pytest_taskprogress.engines.consumer import InProcessConsumer, unregistered
+from pytest_taskprogress.engines.control import controlled
+from pytest_taskprogress.engines.findings import Findings
 from pytest_taskprogress.engines.outcome import task_run
 from pytest_taskprogress.engines.pending import Pending
+from pytest_taskprogress.engines.periodic import Beat
 from pytest_taskprogress.engines.run import TaskRun
+from pytest_taskprogress.engines.turns import Turns
+from pytest_taskprogress.engines.waits import Waits
 from pytest_taskprogress.listeners.capturing import CaptureListener
 from pytest_taskprogress.listeners.notifier import Details, Notifier
 
@@ -46,7 +50,6 @@ class _Parts(NamedTuple):
 
     app: Any
     backend: FakeBackend
-    pending: Pending
 
 
 class EagerEngine:
@@ -64,7 +67,8 @@ class EagerEngine:
 
     Args:
         app: The app to install on by `with`; `installed()` takes another.
-        limit: How many messages one drain may run: what ends a task that requeues itself for ever.
+        limit: How many messages may come of what one drain runs, beyond those that waited before:
+            what ends a task that requeues itself for ever.
 
     Raises:
         ValueError: If the limit is less than 1.
@@ -74,19 +78,15 @@ class EagerEngine:
         if limit < 1:
             message = f"a drain runs at least one message: expected limit >= 1, got limit={limit!r}"
             raise ValueError(message)
-        self.limit = limit
         self._wanted = app
         self._clock = VirtualClock()
         self._atom_notifier = Notifier()
         self._capture = CaptureListener(self)
-        self._broker = Broker(self._on_published)
+        self._findings = Findings(lambda: self._capture.history)
+        self._turns = Turns(self._clock, limit, self._findings.tell)
+        self._beat: Beat | None = None
         self._parts: _Parts | None = None
         self._undo = ExitStack()
-        self._draining = threading.Lock()
-        self._depth = 0
-        self._steps = 0
-        self._paused = False
-        self._suspects: list[Transition] = []
 
     # -- what it is made of -----------------------------------------------------------------------
 
@@ -126,13 +126,18 @@ class EagerEngine:
         return self._capture.history
 
     @property
+    def limit(self) -> int:
+        """How many messages may come of what one drain runs; may be set."""
+        return self._turns.limit
+
+    @limit.setter
+    def limit(self, limit: int) -> None:
+        self._turns.limit = limit
+
+    @property
     def _installed(self) -> _Parts:
         if self._parts is None:
-            message = (
-                "the engine is not installed on an app: use it inside `with EagerEngine(app) as"
-                " engine:`, or by the fixture `taskprogress`"
-            )
-            raise EngineNotInstalled(message)
+            raise EngineNotInstalled
         return self._parts
 
     # -- on an app and off it ---------------------------------------------------------------------
@@ -153,19 +158,24 @@ class EagerEngine:
             raise EngineError(message)
         self._forget()
         with ExitStack() as undo:
-            undo.callback(self._broker.reset)
-            backend = FakeBackend(_checked_app(app), clock=self._clock)
+            broker = self._turns.broker
+            undo.callback(broker.reset)
+            backend = FakeBackend(_checked_app(app), clock=self._clock, replacing=True)
             backend.subscribe(self._on_write)
-            backend.wait_with(self._on_wait)
+            backend.wait_with(self._turns.wait)
             undo.enter_context(
-                installation.installed(app, broker=self._broker, backend=backend, clock=self._clock)
+                installation.installed(app, broker=broker, backend=backend, clock=self._clock)
             )
-            consumer = InProcessConsumer(app, self._clock)
+            consumer = InProcessConsumer(app, self._clock, self._findings.discarded.append)
             undo.callback(consumer.close)
-            self._parts = _Parts(app, backend, Pending(self._broker, consumer))
+            pending = Pending(broker, consumer)
+            undo.enter_context(controlled(app, consumer, pending))
+            self._parts = _Parts(app, backend)
             undo.callback(setattr, self, "_parts", None)
+            undo.enter_context(self._turns.working_on(pending, self._deadlock))
             self._capture.register()
             undo.callback(self._capture.deregister)
+            undo.callback(self._leave_threads)
             yield self
         self.check_listeners()
 
@@ -188,8 +198,8 @@ class EagerEngine:
         self._clock.restart()
         self._capture.clear()
         self._atom_notifier.errors.clear()
-        self._suspects.clear()
-        self._paused = False
+        self._findings.clear()
+        self._beat = None
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -206,12 +216,19 @@ class EagerEngine:
         Raises:
             NotATaskError: If it is neither a task nor a signature.
             ForeignTaskError: If it is a task of another app.
+            UnregisteredTaskError: If it is a signature of a task that the app does not know.
+            CircularCanvasError: If it is a canvas that contains itself.
             NotSerializable: If the arguments cannot be encoded.
             DrainLimitExceeded: If it does not come to an end.
         """
         target = self._checked(task_or_signature)
         position, began = len(self._capture), self._clock.monotonic()
-        result = target.apply_async(args, kwargs)
+        try:
+            result = target.apply_async(args, kwargs)
+        except RecursionError as error:
+            # In Celery's code: what a task raises is recorded.
+            message = f"{type(target).__name__} contains itself: a canvas is a tree of signatures"
+            raise CircularCanvasError(message) from error
         self.drain()
         history = self._capture.since(position)
         return task_run(result, history, self.backend, self._clock.monotonic() - began)
@@ -232,17 +249,19 @@ class EagerEngine:
                 f" {app!r}. With the fixtures: override `taskprogress_app` to return the task's app"
             )
             raise ForeignTaskError(message)
+        if isinstance(target, Signature) and target.task not in app.tasks:
+            raise UnregisteredTaskError(unregistered(str(target.task), app))
         return target
 
     @contextmanager
     def paused(self) -> Iterator[EagerEngine]:
         """Let published messages wait for `step()` or `drain()`; on leaving, what waits is run."""
-        before, self._paused = self._paused, True
+        before, self._turns.paused = self._turns.paused, True
         try:
             yield self
         finally:
-            self._paused = before
-        self._on_published()
+            self._turns.paused = before
+        self._turns.resume()
 
     def step(self) -> bool:
         """Run one message: the oldest that can run, else the clock jumps to the next that is due.
@@ -250,110 +269,118 @@ class EagerEngine:
         Returns:
             False if none waits.
         """
-        work = self._installed.pending.take()
-        if work is None:
-            return False
-        self._steps += 1
-        self._depth += 1
-        try:
-            work()
-        finally:
-            self._depth -= 1
-        return True
+        return self._turns.step()
 
-    def drain(self) -> int:
+    def drain(self, *, until: float | None = None, limit: int | None = None) -> int:
         """Run messages until none waits.
+
+        Args:
+            until: Reading of the engine's clock, in seconds, up to which messages are due; the
+                clock is there afterwards. None: also what is due later, however late.
+            limit: How many messages to run at most. None: all of them, but not for ever.
 
         Returns:
             How many were run. 0 inside a task, whose messages run after it.
 
         Raises:
-            DrainLimitExceeded: If there are more than `limit`; what waits is forgotten.
+            ValueError: If `until` has passed, or `limit` is less than 1.
+            DrainLimitExceeded: If what was run published more than the engine's `limit`; what waits
+                is forgotten.
         """
-        pending = self._installed.pending
-        before = self._steps
-        # The lock is tried again after it was released: a thread may have published meanwhile.
-        while not self._depth and pending and self._draining.acquire(blocking=False):
-            try:
-                before = self._steps = 0
-                while self.step():
-                    self._check_limit()
-            except BaseException:
-                # Nothing of this drain may reach the next one.
-                pending.clear()
-                raise
-            finally:
-                self._draining.release()
-        if not self._depth:
-            self._warn()
-        return self._steps - before
+        if limit is not None and limit < 1:
+            message = f"a drain runs at least one message: expected limit >= 1, got {limit=!r}"
+            raise ValueError(message)
+        last = math.inf if until is None else self._checked_time(until)
+        return self._turns.drain(last, math.inf if limit is None else limit)
+
+    def beat(self, *, until: float | None = None) -> int:
+        """Publish the periodic tasks of `beat_schedule` that are due, as `celery beat` would.
+
+        Each is run at its time, with all that comes of it and all else that is due by then; in
+        `paused()` it waits. Beat counts from 0.0 of the engine's clock.
+
+        Args:
+            until: Reading of the engine's clock, in seconds, up to which they are due; the clock is
+                there afterwards. None: those due now.
+
+        Returns:
+            How many were published. 0 inside a task.
+
+        Raises:
+            EngineError: If the app has no periodic tasks.
+            ValueError: If `until` has passed.
+            DrainLimitExceeded: If they do not come to an end.
+        """
+        last = self._clock.monotonic() if until is None else self._checked_time(until)
+        if self._turns.in_task:
+            return 0
+        beat = self._beat = self._beat or Beat(self.app, self._clock)
+        if not beat:
+            message = f"{self.app!r} has no periodic tasks: its beat_schedule is empty"
+            raise EngineError(message)
+        published, at_once = 0, 0
+        due, next_at = beat.due()
+        while due or next_at <= last:
+            at_once = at_once + len(due) if due else 0
+            if at_once > self.limit:
+                message = f"limit={self.limit} periodic tasks are due at once: {', '.join(due)}"
+                raise DrainLimitExceeded(message)
+            for name in due:
+                with self._turns.broker.held():
+                    beat.publish(name)
+            published += len(due)
+            self._pass_time(self._clock.monotonic() if due else next_at)
+            due, next_at = beat.due()
+        self._pass_time(last)
+        return published
+
+    def _pass_time(self, until: float) -> None:
+        if not self._turns.paused:
+            self._turns.drain(until, math.inf)
+        self._clock.jump_to(until)
+
+    def _checked_time(self, until: float) -> float:
+        now = self._clock.monotonic()
+        if not now <= until < math.inf:
+            message = (
+                f"the clock only moves forward: expected until >= {now:g}, its reading in seconds,"
+                f" got {until=!r}"
+            )
+            raise ValueError(message)
+        return until
 
     @property
     def pending(self) -> list[PendingTask]:
         """What waits to be run, in order."""
-        return list(self._installed.pending)
+        return list(self._turns.pending)
 
     # -- what its parts tell it -------------------------------------------------------------------
 
-    def _on_published(self) -> None:
-        if not (self._paused or self._depth or self._parts is None):
-            self.drain()
-
     def _on_write(self, transition: Transition) -> None:
         self._atom_notifier.notify(transition.state, Details(transition))
-        if transition.old_state in TERMINAL_STATES:
-            self._suspects.append(transition)
+        self._findings.note(transition)
 
-    def _on_wait(self, task_ids: tuple[str, ...], seconds: float | None) -> bool:
-        next_at = self._installed.pending.next_at
-        if next_at is None or (self._paused and not self._depth):
-            raise self._deadlock(task_ids)
-        if seconds is not None and next_at > self._clock.monotonic() + seconds:
-            self._clock.advance(max(seconds, 0.0))
-            return False
-        self.step()
-        self._check_limit()
-        return True
+    def _deadlock(self, waits: Waits) -> str:
+        parts = [waits.explained(self._state_of), "Waiting to be run:", str(self._turns.pending)]
+        if self._findings.discarded:
+            parts += ["Thrown away:", *(f"  {each}" for each in self._findings.discarded)]
+        return "\n".join(parts)
 
-    # -- what the test is told --------------------------------------------------------------------
+    def _state_of(self, task_id: str) -> str:
+        try:
+            return str(self.backend.peek(task_id)["status"])
+        except Exception as error:  # noqa: BLE001 - a record that cannot be read
+            return f"unreadable: {as_text(error)}"
 
-    def _check_limit(self) -> None:
-        pending = self._installed.pending
-        if self._steps >= self.limit and pending:
+    def _leave_threads(self) -> None:
+        names = self._turns.threads.leave()
+        if names:
             message = (
-                f"limit={self.limit} messages were run and there are more: does a task retry or"
-                " requeue itself for ever? If not, raise the limit (option --taskprogress-limit)."
-                f" Waiting:\n{pending}"
+                f"tasks left threads running: {', '.join(names)}. What they write about their tasks"
+                " from now on is dropped; join them before the task returns, as a worker's process"
+                " may end at any time after that"
             )
-            raise DrainLimitExceeded(message)
-
-    def _deadlock(self, task_ids: tuple[str, ...]) -> DeadlockError:
-        states = [f"  {each}: {self.backend.peek(each)['status']}" for each in task_ids[:10]]
-        advice = (
-            "the engine is paused: call step() or drain() first"
-            if self._paused
-            else "it was never published to this engine, has expired, or ended without a result"
-            " (Ignore, ignore_result)"
-        )
-        return DeadlockError(
-            "\n".join(
-                [
-                    f"a result is waited for that nothing will produce; {advice}. Waited for:",
-                    *states,
-                    "Waiting to be run:",
-                    str(self._installed.pending),
-                ]
-            )
-        )
-
-    def _warn(self) -> None:
-        suspects, self._suspects = self._suspects, []
-        for suspect in suspects:
-            found = finding(suspect, self._capture.history)
-            if found is not None:
-                message, source = found
-                where = source or (__file__, 1)
-                warnings.warn_explicit(message, TaskProgressWarning, where[0], where[1])
+            warnings.warn(message, TaskProgressWarning, stacklevel=2)
 
     def check_listeners(self) -> None:
         """Raise what listeners raised, once.

@@ -1,11 +1,74 @@
-"""Writes to a task that had ended, and what their author should know of them."""
+"""What the author of a test should know of: writes to a task that had ended, lost messages."""
 
 from __future__ import annotations
 
-from pytest_taskprogress.core.states import FAILURE, SUCCESS, Outcome, check_transition
+import warnings
+from collections.abc import Callable
+from typing import Final
+
+from pytest_taskprogress.core.callsite import frame_outside
+from pytest_taskprogress.core.errors import TaskProgressWarning
+from pytest_taskprogress.core.states import (
+    FAILURE,
+    SUCCESS,
+    TERMINAL_STATES,
+    Outcome,
+    check_transition,
+)
 from pytest_taskprogress.core.transitions import History, Source, Transition
 
-__all__ = ["finding"]
+__all__ = ["Findings", "finding"]
+
+#: Frames of these packages publish on behalf of somebody; the first one above them is the source.
+_PUBLISHERS: Final = ("celery.", "contextlib", "kombu.", "pytest_taskprogress.")
+
+
+class Findings:
+    """Collects what is found while tasks run, and warns of it when they have.
+
+    Args:
+        history: Returns all transitions so far.
+
+    Attributes:
+        discarded: Why messages were thrown away, one after the other.
+    """
+
+    def __init__(self, history: Callable[[], History]) -> None:
+        self.discarded: list[str] = []
+        self._history = history
+        self._suspects: list[Transition] = []
+        self._told = 0
+
+    def note(self, transition: Transition) -> None:
+        """Keep a write that may be one to warn of."""
+        if transition.old_state in TERMINAL_STATES:
+            self._suspects.append(transition)
+
+    def tell(self) -> None:
+        """Warn of what was found since the last time: at the line that reported, or published."""
+        suspects, self._suspects = self._suspects, []
+        for suspect in suspects:
+            found = finding(suspect, self._history())
+            if found is not None:
+                _warn(*found)
+        while self._told < len(self.discarded):
+            self._told += 1
+            _warn(f"a worker threw a message away: {self.discarded[self._told - 1]}", None)
+
+    def clear(self) -> None:
+        """Forget all of it."""
+        self.discarded.clear()
+        self._suspects.clear()
+        self._told = 0
+
+
+def _warn(message: str, source: Source | None) -> None:
+    if source is None:
+        frame = frame_outside(_PUBLISHERS)
+        where = ("<unknown>", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+    else:
+        where = (source.file, source.line)
+    warnings.warn_explicit(message, TaskProgressWarning, *where)
 
 
 def finding(transition: Transition, history: History) -> tuple[str, Source | None] | None:

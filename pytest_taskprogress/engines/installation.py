@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from pytest_taskprogress.engines.internals import (
     Task,
@@ -12,6 +12,7 @@ from pytest_taskprogress.engines.internals import (
     trace,
     worker_state,
 )
+from pytest_taskprogress.engines.keeping import keep, replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,9 +20,7 @@ if TYPE_CHECKING:
     from pytest_taskprogress.core.clock import Clock
     from pytest_taskprogress.engines.broker import Broker
 
-__all__ = ["current_app", "installed", "replace"]
-
-_ABSENT: Final = object()
+__all__ = ["current_app", "installed"]
 
 
 def current_app() -> Any:
@@ -65,35 +64,34 @@ def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterat
         yield
 
 
-def replace(undo: ExitStack, owner: Any, name: str, value: object) -> None:
-    """Set an attribute, and put back what was there when a stack is left.
-
-    Args:
-        undo: The stack.
-        owner: Whose attribute it is.
-        name: Its name.
-        value: What it is until then.
-    """
-    old = vars(owner).get(name, _ABSENT)
-    setattr(owner, name, value)
-    if old is _ABSENT:
-        undo.callback(vars(owner).pop, name, None)
-    else:
-        undo.callback(setattr, owner, name, old)
-
-
 def _keep_settings(undo: ExitStack, app: Any) -> None:
-    changes = app.conf.changes
-    before = dict(changes)
+    """Whatever is configured while the engine is there is gone afterwards."""
+    maps = app.conf.maps  # read first: it loads the configuration
+    for name in ("_conf", "_config_source", "_config_source_silent", "namespace", "_preconf"):
+        if name in vars(app):  # Celery 5.7 is the first that has all of them
+            replace(undo, app, name, vars(app)[name])
+    for mapping in maps:
+        if isinstance(mapping, dict):
+            keep(undo, mapping)
+        else:  # an object that the app is configured from, by its attributes
+            for name, value in vars(mapping.obj).items():
+                if not name.startswith("_"):
+                    keep(undo, value)
+    _run_for_real(undo, app.conf)
 
-    def restore() -> None:
-        changes.clear()
-        changes.update(before)
+    def configured(source: Any, **_: object) -> None:
+        _run_for_real(undo, source)
 
-    undo.callback(restore)
-    if app.conf.task_always_eager:
-        # What the test wants from it, and more, is what the engine does.
-        changes["task_always_eager"] = False
+    # An app may be configured, or configured anew, later.
+    app.on_after_configure.connect(configured, weak=False)
+    undo.callback(app.on_after_configure.disconnect, configured)
+
+
+def _run_for_real(undo: ExitStack, conf: Any) -> None:
+    """Let nothing run by `apply()`: what a test wants from eager mode the engine does too."""
+    # An attribute comes before the setting of that name, whoever sets it, and leaves it as it is.
+    vars(conf)["task_always_eager"] = False
+    undo.callback(vars(conf).pop, "task_always_eager", None)
 
 
 def _keep_worker_state(undo: ExitStack) -> None:
@@ -102,18 +100,18 @@ def _keep_worker_state(undo: ExitStack) -> None:
         undo.callback(_refill, mapping, dict(mapping))
     count = worker_state.all_total_count
     undo.callback(count.__setitem__, slice(None), list(count))
-    revoked = set(worker_state.revoked)
-
-    def forget_revoked() -> None:
-        for task_id in set(worker_state.revoked) - revoked:
-            worker_state.revoked.discard(task_id)
-
-    undo.callback(forget_revoked)
+    for ids in (worker_state.revoked, worker_state.successful_requests):
+        undo.callback(_discard_new, ids, set(ids))
 
 
 def _refill(mapping: Any, content: dict[Any, Any]) -> None:
     mapping.clear()
     mapping.update(content)
+
+
+def _discard_new(ids: Any, known: set[str]) -> None:
+    for task_id in set(ids) - known:
+        ids.discard(task_id)
 
 
 def _replace_backend(undo: ExitStack, task: Any, backend: object) -> None:

@@ -8,20 +8,29 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from billiard import einfo
 from celery import _state
 from celery.app import task
 from celery.app import trace as app_trace
 from celery.backends import base
-from celery.worker import state
+from celery.worker import control, state
 from celery.worker.consumer import consumer
+from kombu import pidbox
+from kombu.utils import limits
 
 __all__ = [
+    "ChordsNeedBackend",
     "Consumer",
+    "ExceptionWithTraceback",
     "KeyValueStoreBackend",
+    "Mailbox",
+    "Node",
     "Task",
+    "TokenBucket",
     "app_state",
     "thread_state",
     "trace",
+    "worker_control",
     "worker_state",
 ]
 
@@ -45,3 +54,17 @@ thread_state: Final[Any] = vars(_state)["_tls"]
 
 #: What a worker counts, and which ids are revoked, in module globals.
 worker_state: Final[Any] = state
+
+#: The handlers of a worker's control commands.
+worker_control: Final[Any] = control
+
+#: What Celery says of a chord in an app that has no result backend.
+ChordsNeedBackend: Final[str] = vars(base)["E_CHORD_NO_BACKEND"].strip()
+
+#: What a failed task's exception is wrapped in until it leaves its process.
+ExceptionWithTraceback: Final[Any] = vars(einfo)["ExceptionWithTraceback"]
+
+#: The stubs lack what a mailbox keeps, and what a token bucket does.
+Mailbox: Any = pidbox.Mailbox
+Node: Any = pidbox.Node
+TokenBucket: Any = limits.TokenBucket

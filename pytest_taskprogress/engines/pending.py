@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
 
 from celery.utils.time import maybe_iso8601
+from celery.worker.request import Request
 
 from pytest_taskprogress.engines.base import PendingTask
 from pytest_taskprogress.engines.broker import Broker
@@ -30,46 +35,64 @@ class Pending:
         self._consumer = consumer
         self._choosing = threading.RLock()
 
-    def take(self) -> Callable[[], None] | None:
-        """Take the next piece of work; None if there is none."""
-        with self._choosing:
-            while self._broker.waiting:
-                message = self._broker.take()
-                if not message.headers.get("eta"):
-                    return lambda: self._consumer.on_message(message)
-                # A worker that gets it puts it by until its time: nothing is run yet.
-                self._consumer.on_message(message)
-            due: Callable[[], None] | None = self._consumer.timer.take()
-            return due
+    def take(self, until: float = math.inf) -> Callable[[], bool] | None:
+        """Take the next piece of work; None if there is none until a reading of the clock.
 
-    @property
-    def next_at(self) -> float | None:
-        """Seconds of the clock at which work can run; 0.0 for now, None if there is none."""
-        for each in self:
-            return each.at or 0.0
-        return None
+        Returns:
+            What does the work; it returns False if nothing was run, but put by for later.
+        """
+        with self._choosing:
+            if self._broker.waiting:
+                message = self._broker.take()
+                return lambda: self._consumer.handle(message)
+            timer = self._consumer.timer
+            if timer.next_at > until or not timer:
+                return None
+            call = timer.take()
+            return lambda: self._consumer.make(call)
+
+    def receive_scheduled(self) -> None:
+        """Let the worker have every message with an eta, which it puts by, as a real one does."""
+        with self._choosing:
+            scheduled = [raw for raw in self._broker.waiting if raw["headers"].get("eta")]
+            for raw in scheduled:
+                self._consumer.handle(self._broker.take(raw))
+
+    def requests(self) -> list[Any]:
+        """A worker's request for each message that could run now, or waits for a rate limit."""
+        consumer = self._consumer
+        found = [request for bucket in consumer.buckets for request, _ in bucket.contents]
+        for message in self._broker.peek(consumer.accept):
+            with suppress(Exception):  # what is no task message is no request
+                found.append(Request(message, app=consumer.app, hostname=consumer.hostname))
+        return found
 
     def clear(self) -> None:
         """Forget all of it."""
         self._broker.clear()
-        self._consumer.timer.clear()
+        self._consumer.clear()
+
+    def due(self, until: float = math.inf) -> bool:
+        """Whether something waits that is due by a reading of the clock."""
+        timer = self._consumer.timer
+        return bool(self._broker.waiting) or (bool(timer) and timer.next_at <= until)
+
+    def __len__(self) -> int:
+        return len(self._broker.waiting) + len(self._consumer.timer)
 
     def __bool__(self) -> bool:
         return bool(self._broker.waiting) or bool(self._consumer.timer)
 
     def __iter__(self) -> Iterator[PendingTask]:
         timer = self._consumer.timer
-        published = []
-        for message in list(self._broker.waiting):
-            headers = message["headers"]
-            name, uuid, eta = (headers.get(key) for key in ("task", "id", "eta"))
-            due = maybe_iso8601(eta)
-            if due is None:
-                yield PendingTask(name or "?", uuid or "?")
+        later = [PendingTask(each.name, each.id, at) for at, each in timer.requests]
+        for message in self._broker.peek(self._consumer.accept):
+            name, uuid, eta = _identity(message)
+            if eta is None:
+                yield PendingTask(name, uuid)
             else:
-                published.append(PendingTask(name, uuid, timer.time_of(due)))
-        received = [PendingTask(each.name, each.id, at) for at, each in timer.requests]
-        yield from sorted(received + published, key=lambda each: each.at or 0.0)
+                later.append(PendingTask(name, uuid, timer.time_of(eta)))
+        yield from sorted(later, key=lambda each: each.at or 0.0)
 
     def __str__(self) -> str:
         """The first of them, a line each, for messages."""
@@ -78,3 +101,13 @@ class Pending:
         if len(waiting) > len(lines):
             lines.append(f"  and {len(waiting) - len(lines)} more")
         return "\n".join(lines) or "  nothing"
+
+
+def _identity(message: Any) -> tuple[str, str, datetime | None]:
+    """Name, id and eta of a task message; what is no task message has none."""
+    fields = message.headers
+    with suppress(Exception):
+        if "task" not in fields:  # task protocol 1
+            fields = message.decode()
+        return str(fields["task"]), str(fields.get("id", "?")), maybe_iso8601(fields.get("eta"))
+    return "?", "?", None

@@ -6,13 +6,13 @@ would in production.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kombu.exceptions import EncodeError
 
 from pytest_taskprogress.core.errors import TaskProgressError
-from pytest_taskprogress.core.keypaths import culprit
+from pytest_taskprogress.core.keypaths import contains_itself, culprit
 from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.transitions import Source
 
@@ -25,8 +25,7 @@ class NotSerializable(TaskProgressError, EncodeError):
 
 def refused_arguments(
     name: str | None,
-    args: object,
-    kwargs: object,
+    parts: Mapping[str, object],
     *,
     serializer: str,
     encode: Callable[[Any], object],
@@ -36,15 +35,14 @@ def refused_arguments(
 
     Args:
         name: Name of the task.
-        args: Its positional arguments.
-        kwargs: Its keyword arguments.
+        parts: What its message has, by name: `args`, `kwargs`, and maybe more.
         serializer: Name of the serialiser that refused them.
         encode: The serialiser; it raises for what it refuses.
         reason: What it said.
     """
-    path, part = culprit(args, encode, "args")
-    if path == "args":
-        path, part = culprit(kwargs, encode, "kwargs")
+    found = [culprit(part, encode, each) for each, part in parts.items()]
+    # The first one with a refused part in it; else what is refused as a whole.
+    path, part = next((each for each in found if each[0] not in parts), found[0])
     return NotSerializable(
         f"{name or 'the task'}: the serialiser {serializer!r} cannot encode"
         f" {_described(path, part)}. Pass plain values (an id instead of an object), or give the"
@@ -81,4 +79,5 @@ def refused_value(
 
 
 def _described(path: str, part: object) -> str:
-    return f"{path} = {as_repr(part)} of type {type(part).__name__}"
+    itself = ", which contains itself" if contains_itself(part) else ""
+    return f"{path} = {as_repr(part)} of type {type(part).__name__}{itself}"

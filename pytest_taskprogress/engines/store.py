@@ -25,11 +25,12 @@ class Record:
         state: The state that it says a task is in; None if it is no record of a task.
         payload: What a real backend would hold. Until somebody reads it, it may be None, and `make`
             makes what is to be encoded.
+        number: Which write of the store it is.
         expires_at: When it is gone, by the store's clock; None: never.
         readable: False if it was found that the payload cannot be decoded.
     """
 
-    __slots__ = ("expires_at", "make", "payload", "readable", "state")
+    __slots__ = ("expires_at", "make", "number", "payload", "readable", "state")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Record:
         self.payload = payload
         self.make = make
         self.expires_at: float | None = None
+        self.number = 0
         self.readable = True
 
 
@@ -77,6 +79,7 @@ class Store:
         self.version = 0
         self._records: dict[bytes, Record] = {}
         self._waiting = 0
+        self._puts = 0
         self._told = 0
         self._epoch = self.clock.monotonic()
         self._id = store_id or uuid4().hex
@@ -118,6 +121,8 @@ class Store:
         """Store a record for some seconds; 0 or None: for ever."""
         if expires:
             record.expires_at = self.clock.monotonic() + expires
+        self._puts += 1
+        record.number = self._puts
         self._records[key] = record
         return record
 

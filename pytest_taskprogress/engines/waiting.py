@@ -24,6 +24,7 @@ class WaitsForWrites:
     _store: Store
     _cache: Any
     READY_STATES: frozenset[str]
+    get_key_for_task: Callable[[str], bytes]
     get_task_meta: Callable[..., dict[str, Any]]
 
     def wait_for(
@@ -67,7 +68,7 @@ class WaitsForWrites:
         iterations = 0
         while waiting:
             version = self._store.version
-            for task_id in list(waiting):
+            for task_id in sorted(waiting, key=self._written_at):
                 meta = self._cache.get(task_id)
                 if meta is None or meta["status"] not in READY_STATES:
                     meta = self.get_task_meta(task_id, cache=False)
@@ -84,6 +85,11 @@ class WaitsForWrites:
             if on_interval:
                 on_interval()
             self._wait(tuple(waiting), version, deadline)
+
+    def _written_at(self, task_id: str) -> int:
+        """Which write a task's record is: results come in as they are written."""
+        record = self._store.get(self.get_key_for_task(task_id))
+        return 0 if record is None else record.number
 
     def _wait(self, task_ids: tuple[str, ...], version: int, deadline: float | None) -> None:
         """Wait for a write after the one that made a version."""

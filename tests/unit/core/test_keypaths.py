@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_taskprogress.core.keypaths import culprit
+from pytest_taskprogress.core.keypaths import contains_itself, culprit
 
 BAD = object()
 SET = {1}
@@ -77,12 +77,20 @@ def test_whole_value_where_each_part_can_be_encoded() -> None:
 
 
 def test_value_that_contains_itself_comes_to_an_end() -> None:
-    """A circle is followed for some rounds, not for ever."""
+    """A circle is followed once, not for ever."""
     circle: list[Any] = []
     circle.append(circle)
     path, part = culprit(circle, json.dumps, "meta")
-    assert path.startswith("meta[0][0]")
+    assert path == "meta[0]"
     assert part is circle
+
+
+def test_values_that_contain_themselves() -> None:
+    """A circle is found however deep it is; a part that is there twice is none."""
+    inner: dict[str, Any] = {"a": [1, {}]}
+    assert not contains_itself([inner, inner])
+    inner["a"][1]["b"] = inner
+    assert contains_itself(({"x": inner},))
 
 
 def test_key_without_a_text_does_not_hide_the_refusal() -> None:

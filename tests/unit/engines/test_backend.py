@@ -563,8 +563,9 @@ def test_refused_arguments_say_which(
     name: str | None, args: object, kwargs: object, expected: str
 ) -> None:
     """The message has the task, the path to the argument, its type, and what to do."""
+    parts = {"args": args, "kwargs": kwargs}
     error = refused_arguments(
-        name, args, kwargs, serializer="json", encode=encode, reason=ValueError("why")
+        name, parts, serializer="json", encode=encode, reason=ValueError("why")
     )
     message = str(error)
     assert message.startswith(f"{expected}<opaque> of type Opaque.")
@@ -1425,3 +1426,13 @@ def test_result_of_another_task_through_pickle(current_app: Celery) -> None:
     inner = AsyncResult("a", app=current_app, backend=backend)
     backend.store_result("b", inner, "SUCCESS")
     assert backend.get_result("b").get(timeout=1) == "there"
+
+
+# -- chords that grow ------------------------------------------------------------------------------
+
+
+def test_a_chord_that_is_not_there_cannot_grow() -> None:
+    """Adding to a chord that nobody published, or that is over, is an error."""
+    backend = fake()
+    with pytest.raises(ValueError, match="no chord waits for a header 'nope'"):
+        backend.add_to_chord("nope", backend.app.AsyncResult("1"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
@@ -9,8 +10,7 @@ from celery import Task
 from celery.exceptions import WorkerLostError
 from celery.worker import state as worker_state
 
-from pytest_taskprogress import EagerEngine, VirtualClock
-from pytest_taskprogress.engines.consumer import Timer
+from pytest_taskprogress import EagerEngine, TaskProgressWarning
 
 
 @pytest.fixture
@@ -26,7 +26,9 @@ def publish(engine, app):
 
 def test_a_message_that_is_no_task(engine, publish, caplog):
     """What is no task is logged and dropped, as by a worker."""
-    publish({"strange": 1})
+    with pytest.warns(TaskProgressWarning, match="it is no task message") as warned:
+        publish({"strange": 1})
+    assert warned[0].filename == __file__
     assert "Received and deleted unknown message" in caplog.text
     assert engine.history == []
 
@@ -38,7 +40,8 @@ def test_an_invalid_task(engine, app, publish, caplog):
     def known():
         return 1
 
-    publish([[], {}, {}], headers={"task": "known", "id": "1", "expires": "never"})
+    with pytest.warns(TaskProgressWarning, match="invalid expires value 'never'"):
+        publish([[], {}, {}], headers={"task": "known", "id": "1", "expires": "never"})
     assert "Received invalid task message" in caplog.text
 
 
@@ -54,7 +57,7 @@ def test_protocol_1(app):
         assert engine.run(add, 1, 2).result == 3
         with engine.paused():
             add.apply_async((1, 2), countdown=5)
-            assert [each.name for each in engine.pending] == ["?"]
+            assert [(each.name, each.at) for each in engine.pending] == [(add.name, 5.0)]
         assert engine.clock.monotonic() == 5.0
 
 
@@ -83,6 +86,8 @@ def test_revoked_while_it_waits_for_its_time(engine, app):
         assert len(engine.pending) == 1
         now = app.send_task("nobody")
         engine.step()
+        with pytest.warns(TaskProgressWarning, match="no task 'nobody' is registered"):
+            engine.drain(until=0)
         worker_state.revoked.add(result.id)
     assert (result.state, now.state) == ("REVOKED", "FAILURE")
 
@@ -117,8 +122,52 @@ def test_a_lost_worker_tells_its_handlers(engine, app):
 
     run = engine.run(leaves.s().on_error(errback.s()))
     assert isinstance(run.exception, WorkerLostError)
-    assert "exitcode bye" in str(run.exception)
     assert heard == [WorkerLostError]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        (None, "exitcode 0"),
+        (3, "exitcode 3"),
+        ("bye", "exitcode 1"),
+        (2.5, "exitcode 1"),
+        (-1, "signal 1 (SIGHUP)"),
+    ],
+)
+def test_how_a_worker_is_lost(engine, app, code, status):
+    """What SystemExit carries becomes the status of a process, as on a pool of processes."""
+
+    @app.task
+    def leaves():
+        raise SystemExit(code)
+
+    assert str(engine.run(leaves).exception) == f"Worker exited prematurely: {status}."
+
+
+class Odd(BaseException):
+    """No Exception."""
+
+
+@pytest.mark.parametrize("error", [Odd, GeneratorExit, asyncio.CancelledError])
+def test_what_is_no_exception(engine, app, error):
+    """A BaseException fails its task; errbacks run, handlers of the task do not, as on a pool."""
+    heard = []
+
+    class Handlers(Task):
+        def on_failure(self, *args):
+            heard.append("on_failure")
+
+    @app.task
+    def errback(request, exc, traceback):
+        heard.append(type(exc))
+
+    @app.task(base=Handlers)
+    def breaks():
+        raise error("broken")
+
+    assert engine.run(breaks.s().on_error(errback.s())).state == "FAILURE"
+    assert heard == [error]
 
 
 def test_an_error_outside_the_task(engine, app, monkeypatch, caplog):
@@ -194,10 +243,6 @@ def test_a_request_class_of_ones_own(app):
 
 
 class TestTimer:
-    def test_nothing(self):
-        """An empty timer has nothing to take."""
-        assert Timer(VirtualClock()).take() is None
-
     def test_clear(self, engine, app):
         """What waits for its time can be forgotten."""
 
@@ -209,6 +254,6 @@ class TestTimer:
             add.apply_async((1, 2), countdown=5)
             add.delay(1, 2)
             engine.step()
-            engine._installed.pending.clear()
+            engine._turns.pending.clear()
             assert engine.pending == []
             assert not engine.step()

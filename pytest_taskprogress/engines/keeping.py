@@ -1,0 +1,55 @@
+"""Changing what others own, and putting it back exactly."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any, Final
+
+__all__ = ["keep", "replace"]
+
+_ABSENT: Final = object()
+
+
+def replace(undo: ExitStack, owner: Any, name: str, value: object) -> None:
+    """Set an attribute, and put back what was there when a stack is left.
+
+    Args:
+        undo: The stack.
+        owner: Whose attribute it is.
+        name: Its name.
+        value: What it is until then.
+    """
+    old = vars(owner).get(name, _ABSENT)
+    setattr(owner, name, value)
+    if old is _ABSENT:
+        undo.callback(vars(owner).pop, name, None)
+    else:
+        undo.callback(setattr, owner, name, old)
+
+
+def keep(undo: ExitStack, container: Any) -> None:
+    """Put back what a container holds when a stack is left, whatever was done to it until then.
+
+    Args:
+        undo: The stack.
+        container: A dict, a list or a set, with those in it; anything else is left alone.
+    """
+    kept: list[tuple[Any, Any]] = []
+    _note(container, kept, set())
+
+    def restore() -> None:
+        for each, content in kept:
+            if each != content:
+                each.clear()
+                (each.extend if type(each) is list else each.update)(content)
+
+    undo.callback(restore)
+
+
+def _note(container: Any, kept: list[tuple[Any, Any]], seen: set[int]) -> None:
+    if type(container) not in (dict, list, set) or id(container) in seen:
+        return
+    seen.add(id(container))
+    kept.append((container, container.copy()))
+    for each in container.values() if type(container) is dict else container:
+        _note(each, kept, seen)

@@ -1,0 +1,125 @@
+"""The pool of the worker in this process: it has one process, which is this one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Final
+
+from billiard.common import human_status
+from billiard.einfo import ExceptionInfo
+from billiard.exceptions import WorkerLostError
+
+from pytest_taskprogress.core.errors import NeedsRealWorker
+from pytest_taskprogress.engines.internals import ExceptionWithTraceback, app_state
+
+__all__ = ["Pool"]
+
+logger = logging.getLogger(__name__)
+
+#: Modules whose exceptions end a test, and no task.
+_TEST_FRAMEWORKS: Final = ("_pytest.", "hypothesis.")
+
+
+class _JoinWillBlock:
+    """Whether waiting for a result would block a worker: true in the thread that runs a task.
+
+    Celery keeps one flag for a process, which runs nothing but tasks; this one runs tests too.
+    """
+
+    def __init__(self) -> None:
+        self.thread: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.thread == threading.get_ident()
+
+
+class Pool:
+    """A pool of one process, which is this one.
+
+    Args:
+        app: The app of the worker.
+        hostname: Node name of the worker.
+        accept: Content types that it reads.
+    """
+
+    def __init__(self, app: Any, hostname: str, accept: set[str]) -> None:
+        # What celery.app.trace keeps in a module global in a real worker's process.
+        self._localized = [app._tasks, accept, hostname]  # noqa: SLF001
+        self._pid = os.getpid()
+        self._will_block = _JoinWillBlock()
+
+    def terminate_job(self, pid: int, signal: object = None) -> None:
+        """Refuse: the process of the task is this one.
+
+        Raises:
+            NeedsRealWorker: Always.
+        """
+        error = (
+            "a running task is terminated by killing its process, and here that is the process of"
+            " the test: revoke(terminate=True) of a running task needs a real worker"
+        )
+        raise NeedsRealWorker(error)
+
+    def apply_async(
+        self,
+        target: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        *,
+        accept_callback: Callable[..., object],
+        callback: Callable[..., object],
+        error_callback: Callable[..., object],
+        **_: object,
+    ) -> None:
+        """Run a task now."""
+        accept_callback(self._pid, monotonic())
+        blocks, thread = app_state.task_join_will_block(), self._will_block.thread
+        self._will_block.thread = threading.get_ident()
+        app_state._set_task_join_will_block(self._will_block)  # noqa: SLF001
+        try:
+            result = target(*args, _loc=self._localized)
+        except SystemExit as exit_:
+            # The process of a real pool is gone then, and its parent tells the request.
+            _tell(error_callback, _worker_lost(exit_))
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) or _ends_a_test(error):
+                raise
+            _tell(error_callback, _received(ExceptionInfo()))
+        else:
+            failed, value, runtime = result
+            _tell(callback, (failed, _received(value), runtime) if failed else result)
+        finally:
+            self._will_block.thread = thread
+            app_state._set_task_join_will_block(blocks)  # noqa: SLF001
+
+
+def _tell(callback: Callable[..., object], result: object) -> None:
+    """Tell the request, as `billiard.pool.ApplyResult.safe_apply_callback` does."""
+    try:
+        callback(result)
+    except Exception:
+        logger.exception("Pool callback raised exception")
+
+
+def _ends_a_test(error: BaseException) -> bool:
+    """Whether it is how a test framework ends or skips a test; a task may contain asserts."""
+    return any(base.__module__.startswith(_TEST_FRAMEWORKS) for base in type(error).__mro__)
+
+
+def _received(result: Any) -> Any:
+    """What a worker gets from its pool: exceptions without what only the process had."""
+    if isinstance(result, ExceptionInfo) and isinstance(result.exception, ExceptionWithTraceback):
+        result.exception = result.exception.exc
+    return result
+
+
+def _worker_lost(exit_: SystemExit) -> ExceptionInfo:
+    code = exit_.code
+    # What the interpreter makes of it: nothing is success, and anything but a number is failure.
+    status = 0 if code is None else code if isinstance(code, int) else 1
+    error = WorkerLostError(f"Worker exited prematurely: {human_status(status)}.")
+    error.__cause__ = exit_
+    return ExceptionInfo((type(error), error, exit_.__traceback__))

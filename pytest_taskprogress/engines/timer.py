@@ -1,0 +1,179 @@
+"""The worker's timer, on a virtual clock: requests with an eta, and buckets of a rate limit."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+from pytest_taskprogress.core.clock import Clock, VirtualClock
+from pytest_taskprogress.engines.internals import TokenBucket
+
+__all__ = ["Bucket", "Timer"]
+
+
+class Bucket(TokenBucket):  # type: ignore[misc]
+    """Kombu's token bucket, filled by the engine's clock.
+
+    Args:
+        fill_rate: Tokens a second.
+        clock: What fills it.
+
+    Attributes:
+        called_at: Seconds of the clock at which the timer looks after it; None: it does not.
+
+    Source:
+        `celery.worker.consumer.Consumer.bucket_for_task`, for the capacity of 1.
+    """
+
+    def __init__(self, fill_rate: float, clock: Clock) -> None:
+        super().__init__(fill_rate, capacity=1)
+        self._clock = clock
+        self._tokens: float = self.capacity
+        self.timestamp = clock.monotonic()
+        self.called_at: float | None = None
+
+    def _get_tokens(self) -> float:
+        now = self._clock.monotonic()
+        if self._tokens < self.capacity:
+            # Rounded: the clock counts whole microseconds, and a token that is there must be seen.
+            filled = round(self._tokens + self.fill_rate * (now - self.timestamp), 9)
+            self._tokens = min(self.capacity, filled)
+        self.timestamp = now
+        return self._tokens
+
+    def expected_time(self, tokens: float = 1) -> float:
+        """Seconds until there are so many tokens; whole microseconds, and never too few."""
+        seconds: float = super().expected_time(tokens)
+        return math.ceil(seconds * 1e6 - 1e-3) / 1e6
+
+
+class _Call(NamedTuple):
+    """A call that waits; they compare by time, then by the order of scheduling."""
+
+    at: float
+    number: int
+    function: Callable[..., object]
+    args: tuple[Any, ...]
+    priority: int
+
+
+class Timer:
+    """Calls that wait for their time on a virtual clock; in order of time, then of scheduling.
+
+    Args:
+        clock: The clock that they wait for.
+
+    Attributes:
+        scheduled: How many calls were ever scheduled.
+
+    Source:
+        `kombu.asynchronous.timer.Timer`, as far as Celery's consumer uses it.
+    """
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self._calls: list[_Call] = []
+        self.scheduled = 0
+
+    def call_at(
+        self,
+        eta: float,
+        function: Callable[..., object],
+        args: tuple[Any, ...],
+        priority: int = 0,
+        **_: object,
+    ) -> None:
+        """Schedule a call at the eta of a request.
+
+        Args:
+            eta: Not used: Celery counts it from the machine's monotonic clock.
+            function: What to call.
+            args: With what; the first is the request.
+            priority: What `inspect().scheduled()` says of it.
+        """
+        self._push(self.time_of(args[0].eta), function, args, priority)
+
+    def call_after(
+        self,
+        seconds: float,
+        function: Callable[..., object],
+        args: tuple[Any, ...],
+        priority: int = 0,
+    ) -> None:
+        """Schedule a call that looks after a bucket some seconds from now.
+
+        Celery asks for one with each request that has to wait; one at a time is enough.
+        """
+        bucket: Bucket = args[0]
+        if bucket.called_at is None:
+            bucket.called_at = round(self._clock.monotonic() + seconds, 6)
+            self._push(bucket.called_at, function, args, priority)
+        self.scheduled += 1
+
+    def _push(
+        self, at: float, function: Callable[..., object], args: tuple[Any, ...], priority: int
+    ) -> None:
+        self.scheduled += 1
+        heapq.heappush(self._calls, _Call(at, self.scheduled, function, args, priority))
+
+    def time_of(self, eta: datetime) -> float:
+        """The reading of the clock's `monotonic()` at a date and time."""
+        return self._clock.at(eta.timestamp())
+
+    def __len__(self) -> int:
+        """How many requests wait."""
+        buckets = [call.args[0] for call in self._calls if isinstance(call.args[0], Bucket)]
+        return len(self._calls) + sum(len(bucket.contents) - 1 for bucket in buckets)
+
+    def __bool__(self) -> bool:
+        """Whether a call waits."""
+        return bool(self._calls)
+
+    @property
+    def next_at(self) -> float:
+        """The reading of the clock at which the next call is due; infinite if none waits."""
+        return self._calls[0].at if self._calls else math.inf
+
+    @property
+    def requests(self) -> list[tuple[float, Any]]:
+        """When each request that waits here runs, and the request, in order."""
+        found = []
+        for call in sorted(self._calls):
+            if isinstance(call.args[0], Bucket):
+                bucket = call.args[0]
+                seconds = 1 / bucket.fill_rate
+                found += [
+                    (round(call.at + n * seconds, 6), request)
+                    for n, (request, _) in enumerate(bucket.contents)
+                ]
+            else:
+                found.append((call.at, call.args[0]))
+        return sorted(found, key=lambda each: each[0])
+
+    @property
+    def schedule(self) -> Any:
+        """What Celery's `inspect().scheduled()` reads."""
+        queue = [
+            SimpleNamespace(entry=call, priority=call.priority) for call in sorted(self._calls)
+        ]
+        return SimpleNamespace(queue=queue)
+
+    def take(self) -> Callable[[], None]:
+        """Take the next call; the clock is at its time when it is made."""
+        call = heapq.heappop(self._calls)
+
+        def make() -> None:
+            self._clock.jump_to(call.at)
+            if isinstance(call.args[0], Bucket):
+                call.args[0].called_at = None
+            call.function(*call.args)
+
+        return make
+
+    def clear(self) -> None:
+        """Forget every call."""
+        self._calls.clear()

@@ -1,0 +1,210 @@
+"""Whose turn it is: messages run one at a time, in one order, also while somebody waits."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from pytest_taskprogress.core.clock import VirtualClock
+from pytest_taskprogress.core.errors import DeadlockError, DrainLimitExceeded, EngineNotInstalled
+from pytest_taskprogress.engines.broker import Broker
+from pytest_taskprogress.engines.internals import app_state
+from pytest_taskprogress.engines.pending import Pending
+from pytest_taskprogress.engines.strangers import Threads
+from pytest_taskprogress.engines.waits import Waits
+
+__all__ = ["Turns"]
+
+#: Seconds of the machine's clock; a task that takes longer than that is no task of a test.
+_PATIENCE: Final = 30.0
+
+
+class Turns:
+    """The one worker of an engine: what runs, when, and when that has to come to an end.
+
+    One thread works at a time. Who waits for a result lets the worker work until it is there: what
+    runs then runs on top of who waits, in the same thread.
+
+    Args:
+        clock: What `eta`, `countdown` and rate limits wait for.
+        limit: How many messages may come of what one drain runs, beyond those that waited.
+        on_idle: Called when a drain is over.
+
+    Attributes:
+        broker: Where messages come from.
+        limit: As given.
+        paused: Whether what is published waits until somebody asks for it.
+        threads: The threads that were started while tasks ran.
+    """
+
+    def __init__(self, clock: VirtualClock, limit: int, on_idle: Callable[[], object]) -> None:
+        self.broker = Broker(self._on_published)
+        self.limit = limit
+        self.paused = False
+        self.threads = Threads()
+        self._clock = clock
+        self._on_idle = on_idle
+        self._pending: Pending | None = None
+        self._explain: Callable[[Waits], str] = str
+        self._draining = threading.Lock()
+        self._working = threading.RLock()
+        self._waits = Waits()
+        self._depth = 0
+        self._steps = 0
+        self._allowed = 0
+
+    @contextmanager
+    def working_on(self, pending: Pending, explain: Callable[[Waits], str]) -> Iterator[None]:
+        """Work, until left.
+
+        Args:
+            pending: What waits to be run.
+            explain: Says why waiting for a result will not end.
+        """
+        self._pending, self._explain, self.paused = pending, explain, False
+        try:
+            yield
+        finally:
+            self._pending = None
+
+    @property
+    def pending(self) -> Pending:
+        """What waits to be run.
+
+        Raises:
+            EngineNotInstalled: If there is no work to be had.
+        """
+        if self._pending is None:
+            raise EngineNotInstalled
+        return self._pending
+
+    @property
+    def in_task(self) -> bool:
+        """Whether a task runs now."""
+        return self._depth > 0
+
+    # -- running ----------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """Run one message, if any waits; the clock jumps if it has to."""
+        with self.threads.watched():
+            return self._step_alone(math.inf)
+
+    def drain(self, until: float, limit: float) -> int:
+        """Run at most so many messages that are due by a reading of the clock."""
+        if self._depth:
+            return 0
+        before = self._steps
+        self._allow()
+        last = before + limit
+        # The lock is tried again after it was released: a thread may have published meanwhile.
+        while (
+            self.pending.due(until)
+            and self._steps < last
+            and self._draining.acquire(blocking=False)
+        ):
+            try:
+                with self.threads.watched():
+                    while self._steps < last and self._step_alone(until):
+                        self._check_limit()
+            except BaseException:
+                # Nothing of this drain may reach the next one.
+                self.pending.clear()
+                raise
+            finally:
+                self._draining.release()
+        if until < math.inf and self._steps < last:
+            self._clock.jump_to(until)
+        self._on_idle()
+        return self._steps - before
+
+    def _step_alone(self, until: float) -> bool:
+        with self._working:
+            return self._step(until)
+
+    def _step(self, until: float) -> bool:
+        while (work := self.pending.take(until)) is not None:
+            self._depth += 1
+            try:
+                ran = work()
+            finally:
+                self._depth -= 1
+            if ran:
+                self._steps += 1
+                return True
+        return False
+
+    def _on_published(self) -> None:
+        if self._depth or self._pending is None:
+            return
+        if self.paused:
+            self._allow()
+        else:
+            self.drain(math.inf, math.inf)
+
+    def resume(self) -> None:
+        """Go on with what waits, unless it is still to wait."""
+        self._on_published()
+
+    # -- waiting ----------------------------------------------------------------------------------
+
+    def wait(self, task_ids: tuple[str, ...], seconds: float | None) -> bool:
+        """Work until something was run; returns False when the time is over.
+
+        A thread that a task started works for that task, which is likely to wait for it. Any other
+        thread waits until the one that works is ready.
+        """
+        alone = self._working.acquire(blocking=False)
+        if not alone and not (self.threads.is_of_a_task() and self.pending):
+            self._wait_for_a_turn()
+            return True
+        try:
+            with self.threads.watched():
+                return self._work(task_ids, seconds)
+        finally:
+            if alone:
+                self._working.release()
+
+    def _wait_for_a_turn(self) -> None:
+        if not self._working.acquire(timeout=_PATIENCE):
+            message = (
+                f"a result is waited for while another thread runs a task, for {_PATIENCE:g} s by"
+                " the machine's clock: does that task wait for this thread?"
+            )
+            raise DeadlockError(message)
+        self._working.release()
+
+    def _work(self, task_ids: tuple[str, ...], seconds: float | None) -> bool:
+        deadline = math.inf if seconds is None else self._clock.monotonic() + max(seconds, 0.0)
+        task = app_state.get_current_task()
+        name, uuid = (None, "") if task is None else (task.name, task.request.id)
+        with self._waits.waiting(name, uuid, task_ids):
+            if self._waits.below() or not self.pending:
+                raise DeadlockError(self._explain(self._waits))
+            if self._step(deadline):
+                self._check_limit()
+                # What comes later than it was waited for came too late.
+                return self._clock.monotonic() <= deadline
+            if deadline < math.inf:
+                self._clock.jump_to(deadline)
+            return deadline == math.inf
+
+    # -- what does not come to an end -------------------------------------------------------------
+
+    def _allow(self) -> None:
+        self._allowed = self._steps + len(self.pending) + self.limit
+
+    def _check_limit(self) -> None:
+        if self._steps < self._allowed or not self.pending:
+            return
+        message = (
+            f"more than limit={self.limit} messages came of what was run, and there are more: does"
+            " a task retry or requeue itself for ever? If not, raise the limit (option"
+            f" --taskprogress-limit). Waiting to be run:\n{self.pending}"
+        )
+        if not self._depth:
+            self.pending.clear()
+        raise DrainLimitExceeded(message)
