@@ -3,12 +3,19 @@
 from math import ceil
 
 import pytest
+from celery import Celery
 from celery.exceptions import ChordError
 from hypothesis import given
 from hypothesis import strategies as st
 from thumbnails import gallery, read_pgm, shrink, write_pgm
 
 SIZES = {"gradient.pgm": (96, 64), "rings.pgm": (64, 64), "board.pgm": (33, 20)}
+
+
+@pytest.fixture(scope="session")
+def taskprogress_app():
+    """An app with a result backend, as chords need one; the engine's takes its place."""
+    return Celery("gallery", backend="redis://results.example", set_as_current=False)
 
 
 @pytest.fixture

@@ -393,12 +393,10 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
 
     def incr(self, key: bytes | str) -> int:
         """Add 1 to a counter, which begins at 0, and return it."""
-        return self._count(_key(key), 1)
-
-    def _count(self, key: bytes, number: int) -> int:
+        key = _key(key)
         with self._store.lock:
             record = self._store.get(key) or self._store.put(key, Record(payload=0), self.expires)
-            record.payload += number
+            record.payload += 1
             return int(record.payload)
 
     def expire(self, key: bytes | str, value: float | None) -> None:
@@ -437,5 +435,3 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
             at = ids.index(adder) + 1 if adder in ids else len(ids)
             header.results.insert(at, result)
             self.save_group(chord_id, header)
-            # The size of the chord is in the messages of its tasks: it counts from one below.
-            self._count(self.get_key_for_chord(chord_id), -1)

@@ -12,14 +12,16 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from celery.utils.collections import AttributeDict
+from celery.utils.functional import maybe_list
 from celery.utils.imports import symbol_by_name
 from kombu.serialization import dumps, loads, prepare_accept_content
 
 from pytest_taskprogress.core.errors import NeedsRealWorker
 from pytest_taskprogress.engines.consumer import InProcessConsumer
-from pytest_taskprogress.engines.internals import Mailbox, Node, worker_control
+from pytest_taskprogress.engines.internals import Mailbox, Node, worker_control, worker_state
 from pytest_taskprogress.engines.keeping import replace
 from pytest_taskprogress.engines.pending import Pending
+from pytest_taskprogress.engines.pool import cannot_terminate
 
 __all__ = ["controlled"]
 
@@ -55,6 +57,8 @@ class _Node(Node):  # type: ignore[misc]
         if getattr(handler, "__module__", "") == worker_control.__name__:
             # A real worker logs an unknown command, and answers nothing that a client sees.
             self.refused = None if method in _COMMANDS else _refusal(method)
+        if method == "terminate" or (arguments or {}).get("terminate"):
+            self._check_terminated(arguments or {})
         if self.refused:
             raise self.refused
         try:
@@ -62,6 +66,13 @@ class _Node(Node):  # type: ignore[misc]
         except NeedsRealWorker as error:
             self.refused = error
             raise
+
+
+    def _check_terminated(self, arguments: dict[str, Any]) -> None:
+        # Before the handler: Celery 5.6 stores REVOKED first, and then the pool would refuse.
+        ids = maybe_list(arguments.get("task_id")) or ()
+        if any(request.id in ids for request in worker_state.active_requests):
+            self.refused = cannot_terminate()
 
 
 def _refusal(method: str) -> NeedsRealWorker:

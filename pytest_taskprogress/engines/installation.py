@@ -71,10 +71,12 @@ def _keep_settings(undo: ExitStack, app: Any) -> None:
         if name in vars(app):  # Celery 5.7 is the first that has all of them
             replace(undo, app, name, vars(app)[name])
     for mapping in maps:
-        if isinstance(mapping, dict):
-            keep(undo, mapping)
-        else:  # an object that the app is configured from, by its attributes
-            for name, value in vars(mapping.obj).items():
+        # What an app is configured from may be any object, by its attributes.
+        source = getattr(mapping, "obj", mapping)
+        if isinstance(source, dict):
+            keep(undo, source)
+        else:
+            for name, value in getattr(source, "__dict__", {}).items():
                 if not name.startswith("_"):
                     keep(undo, value)
     _run_for_real(undo, app.conf)

@@ -16,7 +16,7 @@ from billiard.exceptions import WorkerLostError
 from pytest_taskprogress.core.errors import NeedsRealWorker
 from pytest_taskprogress.engines.internals import ExceptionWithTraceback, app_state
 
-__all__ = ["Pool"]
+__all__ = ["Pool", "cannot_terminate"]
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +35,14 @@ class _JoinWillBlock:
 
     def __bool__(self) -> bool:
         return self.thread == threading.get_ident()
+
+
+def cannot_terminate() -> NeedsRealWorker:
+    """Say why a running task is not terminated."""
+    return NeedsRealWorker(
+        "a running task is terminated by killing its process, and here that is the process of the"
+        " test: revoke(terminate=True) of a running task needs a real worker"
+    )
 
 
 class Pool:
@@ -58,11 +66,7 @@ class Pool:
         Raises:
             NeedsRealWorker: Always.
         """
-        error = (
-            "a running task is terminated by killing its process, and here that is the process of"
-            " the test: revoke(terminate=True) of a running task needs a real worker"
-        )
-        raise NeedsRealWorker(error)
+        raise cannot_terminate()
 
     def apply_async(
         self,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+import celery
 import pytest
 from celery import Task
 from celery.exceptions import WorkerLostError
@@ -166,8 +167,10 @@ def test_what_is_no_exception(engine, app, error):
     def breaks():
         raise error("broken")
 
-    assert engine.run(breaks.s().on_error(errback.s())).state == "FAILURE"
-    assert heard == [error]
+    # Before Celery 5.7 no backend can encode it, and the worker logs that.
+    state = "FAILURE" if celery.VERSION >= (5, 7) else "PENDING"
+    assert engine.run(breaks.s().on_error(errback.s())).state == state
+    assert heard == [error] * (state == "FAILURE")
 
 
 def test_an_error_outside_the_task(engine, app, monkeypatch, caplog):

@@ -307,13 +307,16 @@ class TestBeat:
 
         @app.task(bind=True)
         def looks(self):
-            seen.append((self.request.headers, self.request.delivery_info["priority"]))
+            seen.append((self.request.delivery_info["priority"], self.request.headers or {}))
 
         app.conf.beat_schedule = {
             "looks": {"task": looks.name, "schedule": 1, "options": {"priority": 3, "expires": 5}}
         }
         engine.beat(until=1)
-        assert seen == [({"celery_beat_task": True}, 3)]
+        [(priority, headers)] = seen
+        assert priority == 3
+        # Celery 5.6 is the first whose beat sets it.
+        assert headers in ({}, {"celery_beat_task": True})
 
     def test_added_by_a_signal(self, app, engine, note, log):
         """`add_periodic_task` is the other way to the same table; it is gone afterwards."""
