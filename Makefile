@@ -7,7 +7,7 @@ BIN := .venv/bin
 READY := .venv/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types layers docs wheel coverage clean
+.PHONY: help demo test conformance lint format types layers docs wheel coverage clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ test: $(READY) ## run every test, with branch coverage
 	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95 --show-missing --skip-covered
+
+conformance: $(READY) ## Celery's own tests on the engine: downloads them, needs redis-server
+	$(BIN)/python tests/conformance/run.py
 
 lint: $(READY) ## ruff: the rules, and the format
 	$(BIN)/ruff check

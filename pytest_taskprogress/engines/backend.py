@@ -7,16 +7,19 @@ and encoded only if it is read.
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from celery import states as celery_states
 from celery.exceptions import ImproperlyConfigured
+from celery.exceptions import TimeoutError as CeleryTimeoutError
 from kombu.exceptions import EncodeError
 
 from pytest_taskprogress.core.callsite import frame_outside
 from pytest_taskprogress.core.clock import Clock
+from pytest_taskprogress.core.errors import DeadlockError
 from pytest_taskprogress.core.states import (
     EXCEPTION_STATES,
     PENDING,
@@ -143,6 +146,7 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
         )
         self._writing: Record | None = None
         self._replacing = replacing
+        self._counting = threading.local()
 
     def __reduce__(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         settings = {
@@ -286,11 +290,12 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
         # A record is seldom read: what Celery stores with the value is put together when it is. The
         # time, and the children, which grow, are those of the write.
         children = self.current_task_children(request)
-        date_done = self.app.now().isoformat() if state in self.READY_STATES else None
+        now = self.app.now() if state in self.READY_STATES else None
 
         def make() -> dict[str, Any]:
             meta = self._get_result_meta(value, state, traceback, request)
-            return {**meta, "children": children, "date_done": date_done, "task_id": task_id}
+            done = None if now is None else now.isoformat()
+            return {**meta, "children": children, "date_done": done, "task_id": task_id}
 
         self._store.put(key, Record(state, make=make), self.expires)
 
@@ -410,6 +415,41 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
         # A chord that is published again counts from the start, as on the cache backend.
         self.delete(self.get_key_for_chord(header_result_args[0]))
         return super()._apply_chord_incr(header_result_args, body, **kwargs)
+
+    def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> Any:
+        """Count a task of a chord's header; the last one publishes the body."""
+        before, self._counting.chord = self._chord, request.group
+        try:
+            return super().on_chord_part_return(request, state, result, **kwargs)
+        finally:
+            self._counting.chord = before
+
+    @property
+    def _chord(self) -> str | None:
+        """Id of the chord whose tasks the worker counts in this thread."""
+        chord: str | None = getattr(self._counting, "chord", None)
+        return chord
+
+    def _wait(self, task_ids: tuple[str, ...], version: int, deadline: float | None) -> None:
+        try:
+            super()._wait(task_ids, version, deadline)
+        except DeadlockError as error:
+            if self._chord is None:
+                raise
+            # The worker waits, not a task: it stores that it gave up after a time.
+            message = "The operation timed out."
+            raise CeleryTimeoutError(message) from error
+
+    def _restore_group(self, group_id: str) -> Any:
+        # Celery's key-value backends decode the whole header for each of its tasks.
+        if self._chord != group_id:
+            return super()._restore_group(group_id)
+        record = self._store.get(self.get_key_for_group(group_id))
+        if record is None:
+            return None
+        if record.decoded is None:
+            record.decoded = super()._restore_group(group_id)
+        return record.decoded
 
     def add_to_chord(self, chord_id: str, result: Any) -> None:
         """Let the body of a chord wait for one more task, whose result comes behind its adder's.

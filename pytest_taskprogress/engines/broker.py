@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -31,6 +31,12 @@ class _Channel(virtual.Channel):
     body_encoding: Any = None
     #: Its transport.
     connection: Any
+
+    def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> list[str]:
+        queues = super()._lookup(exchange, routing_key, default)
+        if not queues and self.connection.broker.declare_queues():
+            queues = super()._lookup(exchange, routing_key, default)
+        return list(queues)
 
     def _put(self, queue: str, message: dict[str, Any], **_: object) -> None:
         self.connection.broker.put(message)
@@ -166,6 +172,7 @@ class Broker:
     Attributes:
         waiting: Messages as Kombu made them, in the order of publication.
         delivered: Messages that were taken and not acknowledged yet, by delivery tag.
+        worker_queues: Returns the queues that the worker consumes from.
         connections: Stands for `app.pool`.
         producers: Stands for `app.amqp.producer_pool`.
 
@@ -177,6 +184,8 @@ class Broker:
     def __init__(self, on_published: Callable[[], None]) -> None:
         self.waiting: deque[dict[str, Any]] = deque()
         self.delivered: dict[str, dict[str, Any]] = {}
+        self.worker_queues: Callable[[], Iterable[Any]] = tuple
+        self._worker_declared = False
         self.state = virtual.BrokerState()
         self._transport = type("Transport", (_Transport,), {"broker": self})
         self._connection: Any = _PooledConnection(transport=self._transport)
@@ -190,6 +199,19 @@ class Broker:
     def connection(self, *_: object, **__: object) -> Connection:
         """Open a connection to this broker; stands for `app.connection_for_write`."""
         return Connection(transport=self._transport)
+
+    def declare_queues(self) -> bool:
+        """Declare the queues of the worker, once; returns whether that was now.
+
+        A worker declares them when it starts. Here that is done when a message is published to an
+        exchange that nobody has bound a queue to.
+        """
+        if self._worker_declared:
+            return False
+        self._worker_declared = True
+        for queue in self.worker_queues():
+            queue(self._channel).declare()
+        return True
 
     def put(self, raw: dict[str, Any]) -> None:
         """Let a message wait, and tell of it unless this thread holds it back."""
@@ -250,6 +272,7 @@ class Broker:
         """Forget every message, and every queue and exchange."""
         self.clear()
         self.state.clear()
+        self._worker_declared = False
         self._connection.declared_entities.clear()
         self._producer.forget_declared()
 

@@ -67,7 +67,6 @@ class _Node(Node):  # type: ignore[misc]
             self.refused = error
             raise
 
-
     def _check_terminated(self, arguments: dict[str, Any]) -> None:
         # Before the handler: Celery 5.6 stores REVOKED first, and then the pool would refuse.
         ids = maybe_list(arguments.get("task_id")) or ()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -159,6 +160,7 @@ class EagerEngine:
         self._forget()
         with ExitStack() as undo:
             broker = self._turns.broker
+            broker.worker_queues = partial(_queues, app)
             undo.callback(broker.reset)
             backend = FakeBackend(_checked_app(app), clock=self._clock, replacing=True)
             backend.subscribe(self._on_write)
@@ -242,8 +244,8 @@ class EagerEngine:
                 " @app.task or @shared_task, or pass `task.s(...)`"
             )
             raise NotATaskError(message)
-        # A signature of a chain finds its app by its first task.
-        if target.app is not app:
+        # A signature of a chain finds its app by its first task; it may be a proxy.
+        if target.app != app:
             message = (
                 f"the task {target.name!r} belongs to {target.app!r}, the engine is installed on"
                 f" {app!r}. With the fixtures: override `taskprogress_app` to return the task's app"
@@ -399,3 +401,8 @@ def _checked_app(app: Any) -> Any:
         message = f"an engine is installed on a Celery app, got app={app!r}"
         raise EngineError(message)
     return app
+
+
+def _queues(app: Any) -> Iterable[Any]:
+    """The queues of an app as they are when they are needed: settings may have changed."""
+    return app.amqp.queues.consume_from.values()  # type: ignore[no-any-return]

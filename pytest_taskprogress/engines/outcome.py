@@ -13,7 +13,7 @@ from pytest_taskprogress.core.states import (
     SUCCESS,
     TERMINAL_STATES,
 )
-from pytest_taskprogress.core.transitions import History
+from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines.backend import FakeBackend
 from pytest_taskprogress.engines.run import TaskRun
 
@@ -29,64 +29,70 @@ def task_run(result: Any, history: History, backend: FakeBackend, elapsed: float
         backend: Where it was written.
         elapsed: Seconds of the engine's clock.
     """
-    ids = dict.fromkeys(each.uuid for each in history)
-    ids.pop(result.id, None)
-    children = tuple(_of_task(uuid, history, backend, elapsed) for uuid in ids)
-    if isinstance(result, ResultSet):
-        return _of_group(result, history, backend, elapsed, children)
-    return _of_task(result.id, history, backend, elapsed, children)
+    return _Outcome(history, backend, elapsed).of(result)
 
 
-def _of_task(
-    task_id: str,
-    history: History,
-    backend: FakeBackend,
-    elapsed: float,
-    children: tuple[TaskRun, ...] | None = None,
-) -> TaskRun:
-    own = history.of(task_id)
-    stored = [each for each in own if each.stored]
-    last = stored[-1] if stored else None
-    state = PENDING if last is None else last.state
-    exception, traceback = None, None
-    if state in EXCEPTION_STATES and state != RETRY:
-        exception, traceback = _raised(task_id, backend)
-    return TaskRun(
-        task_id=task_id,
-        name=next((each.name for each in own if each.name), None),
-        state=state,
-        result=last.result if last is not None and state == SUCCESS else None,
-        exception=exception,
-        traceback=traceback,
-        own=own,
-        history=own if children is None else history,
-        children=children or (),
-        elapsed=elapsed,
-    )
+class _Outcome:
+    """What was written, by task."""
 
+    def __init__(self, history: History, backend: FakeBackend, elapsed: float) -> None:
+        self._history = history
+        self._backend = backend
+        self._elapsed = elapsed
+        self._by_task: dict[str, list[Transition]] = {}
+        for each in history:
+            self._by_task.setdefault(each.uuid, []).append(each)
 
-def _of_group(
-    result: Any,
-    history: History,
-    backend: FakeBackend,
-    elapsed: float,
-    children: tuple[TaskRun, ...],
-) -> TaskRun:
-    members = [task_run(each, history, backend, elapsed) for each in result.results]
-    bad = [each for each in members if each.state in TERMINAL_STATES - {SUCCESS}]
-    good = all(each.state == SUCCESS for each in members)
-    return TaskRun(
-        task_id=str(result.id),
-        name=None,
-        state=bad[0].state if bad else SUCCESS if good else PENDING,
-        result=[each.result for each in members] if good else None,
-        exception=bad[0].exception if bad else None,
-        traceback=bad[0].traceback if bad else None,
-        own=history,
-        history=history,
-        children=children,
-        elapsed=elapsed,
-    )
+    def of(self, result: Any) -> TaskRun:
+        """The run that a result stands for, with those of all other tasks."""
+        children = tuple(self._of_task(uuid) for uuid in self._by_task if uuid != result.id)
+        if isinstance(result, ResultSet):
+            return self._of_group(result, children)
+        return self._of_task(result.id, self._history, children)
+
+    def _of_task(
+        self, task_id: str, history: History | None = None, children: tuple[TaskRun, ...] = ()
+    ) -> TaskRun:
+        own = History(self._by_task.get(task_id, ()))
+        last = next((each for each in reversed(own) if each.stored), None)
+        state = PENDING if last is None else last.state
+        exception, traceback = None, None
+        if state in EXCEPTION_STATES and state != RETRY:
+            exception, traceback = _raised(task_id, self._backend)
+        return TaskRun(
+            task_id=task_id,
+            name=next((each.name for each in own if each.name), None),
+            state=state,
+            result=last.result if last is not None and state == SUCCESS else None,
+            exception=exception,
+            traceback=traceback,
+            own=own,
+            history=own if history is None else history,
+            children=children,
+            elapsed=self._elapsed,
+        )
+
+    def _of_group(self, result: Any, children: tuple[TaskRun, ...]) -> TaskRun:
+        members = [self._of_member(each) for each in result.results]
+        bad = [each for each in members if each.state in TERMINAL_STATES - {SUCCESS}]
+        good = all(each.state == SUCCESS for each in members)
+        return TaskRun(
+            task_id=str(result.id),
+            name=None,
+            state=bad[0].state if bad else SUCCESS if good else PENDING,
+            result=[each.result for each in members] if good else None,
+            exception=bad[0].exception if bad else None,
+            traceback=bad[0].traceback if bad else None,
+            own=self._history,
+            history=self._history,
+            children=children,
+            elapsed=self._elapsed,
+        )
+
+    def _of_member(self, result: Any) -> TaskRun:
+        if isinstance(result, ResultSet):
+            return self._of_group(result, ())
+        return self._of_task(result.id)
 
 
 def _raised(task_id: str, backend: FakeBackend) -> tuple[BaseException | None, str | None]:

@@ -78,7 +78,9 @@ class Pending:
         return bool(self._broker.waiting) or (bool(timer) and timer.next_at <= until)
 
     def __len__(self) -> int:
-        return len(self._broker.waiting) + len(self._consumer.timer)
+        """How many messages wait; one more for each rate limit that is waited for."""
+        in_buckets = sum(len(bucket.contents) for bucket in self._consumer.buckets)
+        return len(self._broker.waiting) + len(self._consumer.timer) + in_buckets
 
     def __bool__(self) -> bool:
         return bool(self._broker.waiting) or bool(self._consumer.timer)

@@ -12,6 +12,7 @@ from typing import Any, Final
 from billiard.common import human_status
 from billiard.einfo import ExceptionInfo
 from billiard.exceptions import WorkerLostError
+from celery.worker.request import Request
 
 from pytest_taskprogress.core.errors import NeedsRealWorker
 from pytest_taskprogress.engines.internals import ExceptionWithTraceback, app_state
@@ -85,13 +86,10 @@ class Pool:
         app_state._set_task_join_will_block(self._will_block)  # noqa: SLF001
         try:
             result = target(*args, _loc=self._localized)
-        except SystemExit as exit_:
-            # The process of a real pool is gone then, and its parent tells the request.
-            _tell(error_callback, _worker_lost(exit_))
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) or _ends_a_test(error):
                 raise
-            _tell(error_callback, _received(ExceptionInfo()))
+            _tell(error_callback, _error_of(error))
         else:
             failed, value, runtime = result
             _tell(callback, (failed, _received(value), runtime) if failed else result)
@@ -120,10 +118,14 @@ def _received(result: Any) -> Any:
     return result
 
 
-def _worker_lost(exit_: SystemExit) -> ExceptionInfo:
-    code = exit_.code
-    # What the interpreter makes of it: nothing is success, and anything but a number is failure.
-    status = 0 if code is None else code if isinstance(code, int) else 1
-    error = WorkerLostError(f"Worker exited prematurely: {human_status(status)}.")
-    error.__cause__ = exit_
-    return ExceptionInfo((type(error), error, exit_.__traceback__))
+def _error_of(error: BaseException) -> ExceptionInfo:
+    """What a worker hears from its pool of an error that is not in a task's result."""
+    if isinstance(error, SystemExit) and not hasattr(Request, "_worker_lost_info"):
+        # Celery 5.7 makes this of the exit itself. Before, the pool did, until billiard 4.3 stopped
+        # to, with which such a worker stores nothing: remove with 5.6 support.
+        code = error.code
+        status = 0 if code is None else code if isinstance(code, int) else 1
+        lost = WorkerLostError(f"Worker exited prematurely: {human_status(status)}.")
+        return ExceptionInfo((type(lost), lost, error.__traceback__))
+    info: ExceptionInfo = _received(ExceptionInfo())
+    return info

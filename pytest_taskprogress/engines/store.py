@@ -27,10 +27,11 @@ class Record:
             makes what is to be encoded.
         number: Which write of the store it is.
         expires_at: When it is gone, by the store's clock; None: never.
+        decoded: What the payload is of, if somebody keeps it here; nobody may change it.
         readable: False if it was found that the payload cannot be decoded.
     """
 
-    __slots__ = ("expires_at", "make", "number", "payload", "readable", "state")
+    __slots__ = ("decoded", "expires_at", "make", "number", "payload", "readable", "state")
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class Record:
         self.make = make
         self.expires_at: float | None = None
         self.number = 0
+        self.decoded: Any = None
         self.readable = True
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 from weakref import WeakSet
 
@@ -29,29 +27,30 @@ def is_stray(task_id: str) -> bool:
 
 
 class Threads:
-    """The threads that were started while tasks ran."""
+    """The threads that were started while tasks ran: while this is entered."""
 
     def __init__(self) -> None:
         self._started: WeakSet[threading.Thread] = WeakSet()
-        self._before: list[threading.Thread] | None = None
+        self._before: list[threading.Thread] = []
+        self._depth = 0
 
-    @contextmanager
-    def watched(self) -> Iterator[None]:
+    def __enter__(self) -> Threads:
         """Note the threads that are started until left, and that are still there."""
-        if self._before is not None:
-            yield
-            return
-        before = self._before = threading.enumerate()
-        try:
-            yield
-        finally:
-            self._before = None
+        self._depth += 1
+        if self._depth == 1:
+            self._before = threading.enumerate()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._depth -= 1
+        if not self._depth:
+            before, self._before = self._before, []
             if threading.active_count() > len(before):
                 self._started.update(set(threading.enumerate()) - set(before))
 
     def is_of_a_task(self) -> bool:
         """Whether the current thread was started by the tasks that run now."""
-        return self._before is not None and threading.current_thread() not in self._before
+        return self._depth > 0 and threading.current_thread() not in self._before
 
     def leave(self) -> list[str]:
         """From now on they are strangers; returns the names of those that are alive, in order."""

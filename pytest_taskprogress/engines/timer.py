@@ -125,9 +125,8 @@ class Timer:
         return self._clock.at(eta.timestamp())
 
     def __len__(self) -> int:
-        """How many requests wait."""
-        buckets = [call.args[0] for call in self._calls if isinstance(call.args[0], Bucket)]
-        return len(self._calls) + sum(len(bucket.contents) - 1 for bucket in buckets)
+        """How many calls wait."""
+        return len(self._calls)
 
     def __bool__(self) -> bool:
         """Whether a call waits."""

@@ -90,7 +90,7 @@ class Turns:
 
     def step(self) -> bool:
         """Run one message, if any waits; the clock jumps if it has to."""
-        with self.threads.watched():
+        with self.threads:
             return self._step_alone(math.inf)
 
     def drain(self, until: float, limit: float) -> int:
@@ -107,7 +107,7 @@ class Turns:
             and self._draining.acquire(blocking=False)
         ):
             try:
-                with self.threads.watched():
+                with self.threads:
                     while self._steps < last and self._step_alone(until):
                         self._check_limit()
             except BaseException:
@@ -162,7 +162,7 @@ class Turns:
             self._wait_for_a_turn()
             return True
         try:
-            with self.threads.watched():
+            with self.threads:
                 return self._work(task_ids, seconds)
         finally:
             if alone:

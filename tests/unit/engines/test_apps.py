@@ -44,7 +44,7 @@ class TestTwoApps:
             assert (engine.clock.monotonic(), second.clock.monotonic()) == (0.0, 5.0)
 
     def test_one_that_calls_the_other(self, app):
-        """A task of one app may publish to the other, which runs it at once: it has its own worker."""
+        """A task of one app may publish to the other, whose own worker runs it at once."""
         other = type(app)("other", backend="redis://", set_as_current=False)
 
         @other.task(bind=True)
@@ -205,8 +205,8 @@ with EagerEngine(app) as engine:
     group(add.s(n) for n in range(5)).delay().get()
     ids = {}
     for each in engine.history:
-        print(ids.setdefault(each.uuid, len(ids)), each.index, each.name, each.old_state, each.state,
-              sorted(each.meta), each.at, each.stored, each.source and each.source.line)
+        print(ids.setdefault(each.uuid, len(ids)), each.index, each.name, each.old_state)
+        print(each.state, sorted(each.meta), each.at, each.stored, each.source and each.source.line)
     print(run.exception, "|", run.state)
 """
 
