@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from pytest_taskprogress.core.clock import Clock as Clock
     from pytest_taskprogress.core.clock import VirtualClock as VirtualClock
+    from pytest_taskprogress.core.errors import CircularCanvasError as CircularCanvasError
     from pytest_taskprogress.core.errors import DeadlockError as DeadlockError
     from pytest_taskprogress.core.errors import DrainLimitExceeded as DrainLimitExceeded
     from pytest_taskprogress.core.errors import EngineError as EngineError
     from pytest_taskprogress.core.errors import EngineNotInstalled as EngineNotInstalled
     from pytest_taskprogress.core.errors import ForeignTaskError as ForeignTaskError
     from pytest_taskprogress.core.errors import ListenerError as ListenerError
+    from pytest_taskprogress.core.errors import MalformedMessageError as MalformedMessageError
+    from pytest_taskprogress.core.errors import NeedsRealWorker as NeedsRealWorker
     from pytest_taskprogress.core.errors import NotATaskError as NotATaskError
     from pytest_taskprogress.core.errors import ProgressValueError as ProgressValueError
     from pytest_taskprogress.core.errors import TaskProgressError as TaskProgressError
     from pytest_taskprogress.core.errors import TaskProgressWarning as TaskProgressWarning
+    from pytest_taskprogress.core.errors import UnregisteredTaskError as UnregisteredTaskError
     from pytest_taskprogress.core.progress import Progress as Progress
     from pytest_taskprogress.core.states import Outcome as Outcome
     from pytest_taskprogress.core.states import check_transition as check_transition
@@ -44,6 +48,7 @@ __version__: Final = "0.1.0"
 #: Public name -> the module that has it.
 _HOMES: Final = {
     "CaptureListener": "listeners.capturing",
+    "CircularCanvasError": "core.errors",
     "Clock": "core.clock",
     "DeadlockError": "core.errors",
     "DrainLimitExceeded": "core.errors",
@@ -56,6 +61,8 @@ _HOMES: Final = {
     "History": "core.transitions",
     "Listener": "listeners.base",
     "ListenerError": "core.errors",
+    "MalformedMessageError": "core.errors",
+    "NeedsRealWorker": "core.errors",
     "NotATaskError": "core.errors",
     "NotSerializable": "engines.refusals",
     "Notifier": "listeners.notifier",
@@ -69,6 +76,7 @@ _HOMES: Final = {
     "TaskProgressWarning": "core.errors",
     "TaskRun": "engines.run",
     "Transition": "core.transitions",
+    "UnregisteredTaskError": "core.errors",
     "VirtualClock": "core.clock",
     "check_transition": "core.states",
 }

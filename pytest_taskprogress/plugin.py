@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "taskprogress(limit=...): options of the taskprogress fixtures for a test, a class or a"
-        " module; limit: how many messages one drain may run",
+        " module; limit: how many messages may come of what one drain runs",
     )
     config.stash[_OPTIONS] = options.of_config(config)
     config.stash[_APPS] = {}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 
 __all__ = ["Clock", "VirtualClock"]
@@ -39,7 +41,25 @@ class VirtualClock(Clock):
     """
 
     def __init__(self, start: float | None = None) -> None:
+        self._followers: list[Callable[[VirtualClock], object]] = []
         self.restart(start)
+
+    @contextmanager
+    def followed_by(self, follower: Callable[[VirtualClock], object]) -> Iterator[VirtualClock]:
+        """Tell somebody of every move of this clock, until left: one that keeps another clock.
+
+        Args:
+            follower: Called with this clock after each move, and when it begins again.
+        """
+        self._followers.append(follower)
+        try:
+            yield self
+        finally:
+            self._followers.remove(follower)
+
+    def _moved(self) -> None:
+        for follower in self._followers:
+            follower(self)
 
     def restart(self, start: float | None = None) -> None:
         """Begin at 0.0 again.
@@ -49,6 +69,7 @@ class VirtualClock(Clock):
         """
         self._start = float(int(time.time() if start is None else start))
         self._elapsed = 0.0
+        self._moved()
 
     def monotonic(self) -> float:
         """Seconds that this clock has been moved forward."""
@@ -87,11 +108,14 @@ class VirtualClock(Clock):
             )
             raise ValueError(message)
         self._elapsed = round(self._elapsed + seconds, 6)
+        self._moved()
         return self._elapsed
 
     def jump_to(self, elapsed: float) -> None:
         """Move forward to a reading of `monotonic()`; one that has passed changes nothing."""
-        self._elapsed = max(self._elapsed, elapsed)
+        if elapsed > self._elapsed:
+            self._elapsed = elapsed
+            self._moved()
 
     def __repr__(self) -> str:
         return f"VirtualClock(elapsed={self._elapsed!r})"

@@ -77,7 +77,7 @@ class DeadlockError(EngineError, RuntimeError):
 
 
 class DrainLimitExceeded(EngineError, RuntimeError):
-    """One drain ran more messages than its limit: a task is likely to requeue itself for ever."""
+    """More messages came of a drain than the limit: a task is likely to requeue itself for ever."""
 
 
 class ListenerError(TaskProgressError):

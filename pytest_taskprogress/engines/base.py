@@ -83,8 +83,8 @@ class Engine(Protocol):
         """Run one message; returns False if none waits."""
         ...
 
-    def drain(self) -> int:
-        """Run messages until none waits; returns how many."""
+    def drain(self, *, until: float | None = None, limit: int | None = None) -> int:
+        """Run messages until none waits, or as long as is said; returns how many."""
         ...
 
     def installed(self, app: Any) -> AbstractContextManager[Engine]:

@@ -19,7 +19,7 @@ from kombu.serialization import dumps, loads, prepare_accept_content
 from pytest_taskprogress.core.errors import NeedsRealWorker
 from pytest_taskprogress.engines.consumer import InProcessConsumer
 from pytest_taskprogress.engines.internals import Mailbox, Node, worker_control, worker_state
-from pytest_taskprogress.engines.keeping import replace
+from pytest_taskprogress.engines.keeping import replace, take_off
 from pytest_taskprogress.engines.pending import Pending
 from pytest_taskprogress.engines.pool import cannot_terminate
 
@@ -159,17 +159,9 @@ def controlled(app: Any, consumer: InProcessConsumer, pending: Pending) -> Itera
             _open_mailbox(control.mailbox, app, consumer, pending, undo)
             return control
 
-        # It is made when it is first used: `app.control` is kept on the app by its name.
-        cached = vars(app).pop("control", None)
         replace(undo, app, "control_cls", make)
-        undo.callback(_put_back, app, cached)
+        take_off(undo, app, "control")
         yield
-
-
-def _put_back(app: Any, cached: Any) -> None:
-    vars(app).pop("control", None)
-    if cached is not None:
-        vars(app)["control"] = cached
 
 
 def _open_mailbox(

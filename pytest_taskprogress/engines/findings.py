@@ -9,6 +9,7 @@ from typing import Final
 from pytest_taskprogress.core.callsite import frame_outside
 from pytest_taskprogress.core.errors import TaskProgressWarning
 from pytest_taskprogress.core.states import (
+    ABORTED,
     FAILURE,
     SUCCESS,
     TERMINAL_STATES,
@@ -93,6 +94,12 @@ def finding(transition: Transition, history: History) -> tuple[str, Source | Non
 
 def _message(transition: Transition, ended: Transition, where: str) -> str | None:
     old, new = ended.state, transition.state
+    if old == ABORTED and new != ABORTED and not ended.meta:
+        return (
+            f"the abort that was asked for{where} is lost: {new} was stored over ABORTED. With"
+            " Celery's AbortableTask the request is the state itself, which every later write"
+            " erases: check is_aborted() before each report, and end by `raise Ignore`"
+        )
     if check_transition(old, new) is Outcome.FORBIDDEN:
         if new == SUCCESS:
             return (

@@ -12,7 +12,7 @@ from pytest_taskprogress.engines.internals import (
     trace,
     worker_state,
 )
-from pytest_taskprogress.engines.keeping import keep, replace
+from pytest_taskprogress.engines.keeping import keep, replace, take_off
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,6 +44,9 @@ def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterat
     app.finalize()
     with ExitStack() as undo:
         _keep_settings(undo, app)
+        # What Celery made of the settings, it makes of those that the test has.
+        for name in ("amqp", "events", "timezone"):
+            take_off(undo, app, name)
         _keep_worker_state(undo)
         # Celery's public hooks.
         replace(undo, app, "now", lambda: clock.now().astimezone(app.timezone))
@@ -52,7 +55,7 @@ def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterat
         replace(undo, app, "use_fast_trace_task", value=True)
         # `app.pool` and `app.amqp.producer_pool` have no setter, and Kombu's own pools are global.
         replace(undo, app, "_pool", broker.connections)
-        replace(undo, app.amqp, "_producer_pool", broker.producers)
+        app.amqp._producer_pool = broker.producers  # noqa: SLF001
         # `app.backend` looks here before it looks into the thread.
         replace(undo, app, "_backend_cache", backend)
         for task in app.tasks.values():

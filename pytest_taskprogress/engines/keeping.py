@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any, Final
 
-__all__ = ["keep", "replace"]
+__all__ = ["keep", "replace", "take_off"]
 
 _ABSENT: Final = object()
+_CONTAINERS: Final = frozenset({dict, list, set})
 
 
 def replace(undo: ExitStack, owner: Any, name: str, value: object) -> None:
@@ -25,6 +26,20 @@ def replace(undo: ExitStack, owner: Any, name: str, value: object) -> None:
         undo.callback(vars(owner).pop, name, None)
     else:
         undo.callback(setattr, owner, name, old)
+
+
+def take_off(undo: ExitStack, owner: Any, name: str) -> None:
+    """Let an object do without an attribute, so that it makes it anew, until a stack is left.
+
+    Args:
+        undo: The stack.
+        owner: Whose attribute it is; it may have none of that name.
+        name: Its name.
+    """
+    old = vars(owner).pop(name, _ABSENT)
+    if old is not _ABSENT:
+        undo.callback(setattr, owner, name, old)
+    undo.callback(vars(owner).pop, name, None)
 
 
 def keep(undo: ExitStack, container: Any) -> None:
@@ -47,9 +62,10 @@ def keep(undo: ExitStack, container: Any) -> None:
 
 
 def _note(container: Any, kept: list[tuple[Any, Any]], seen: set[int]) -> None:
-    if type(container) not in (dict, list, set) or id(container) in seen:
+    if type(container) not in _CONTAINERS or id(container) in seen:
         return
     seen.add(id(container))
     kept.append((container, container.copy()))
     for each in container.values() if type(container) is dict else container:
-        _note(each, kept, seen)
+        if type(each) in _CONTAINERS:
+            _note(each, kept, seen)

@@ -7,10 +7,7 @@ person who reads it, not by a test that would then be switched off on slow machi
 from __future__ import annotations
 
 import re
-import time
 from unittest import mock
-
-import pytest
 
 from pytest_taskprogress import EagerEngine
 
@@ -18,29 +15,7 @@ REPORTS = 1_000
 META = {"current": 1, "total": 9, "percent": 11.11, "description": "x", "pending": False, "n": 1.5}
 
 
-def microseconds(function, *, times, repeats=5):
-    """The best of some repeats, in microseconds a call."""
-    best = float("inf")
-    for _ in range(repeats):
-        began = time.perf_counter()
-        for _ in range(times):
-            function()
-        best = min(best, time.perf_counter() - began)
-    return best / times * 1e6
-
-
-@pytest.fixture
-def show(capsys):
-    """Prints past pytest's capture."""
-
-    def show(text):
-        with capsys.disabled():
-            print(f"\n  {text}", end="")  # noqa: T201 - a benchmark is read by a person
-
-    return show
-
-
-def test_a_run(app, show):
+def test_a_run(app, show, microseconds):
     """One captured run of an empty task, beside task_always_eager in the same process."""
     eager = type(app)("eager", broker="memory://", backend="cache+memory://", set_as_current=False)
     eager.conf.task_always_eager = True
@@ -60,7 +35,7 @@ def test_a_run(app, show):
     assert ours < 10 * beside
 
 
-def test_a_report(app, show):
+def test_a_report(app, show, microseconds):
     """One captured report, beside mock.patch on update_state."""
 
     @app.task(bind=True)

@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.parity import canvases, messages, outcomes
+from tests.parity import aborts, canvases, messages, outcomes
 from tests.parity.record import LEFT_OUT
 
-CASES = [*messages.CASES, *canvases.CASES, *outcomes.CASES]
+CASES = [*messages.CASES, *canvases.CASES, *outcomes.CASES, *aborts.CASES]
 
-POINTS = {1: "Tasks and messages", 2: "Canvases", 3: "Outcomes"}
+POINTS = {
+    1: "Tasks and messages",
+    2: "Canvases",
+    3: "Outcomes",
+    4: "Aborts with Celery's own AbortableTask",
+}
 PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
 #: What is between two of these lines in the page is written by this module.
 BEGIN, END = "<!-- begin: {} -->", "<!-- end: {} -->"

@@ -98,3 +98,16 @@ def test_monotonic_never_falls(make: Any) -> None:
     """Two readings are in order on either clock."""
     clock = make()
     assert clock.monotonic() <= clock.monotonic()
+
+
+def test_a_follower_is_told_of_every_move():
+    """Somebody who keeps another clock hears of each move, until they stop to follow."""
+    clock, heard = VirtualClock(), []
+    with clock.followed_by(lambda each: heard.append(each.monotonic())) as same:
+        assert same is clock
+        clock.advance(5)
+        clock.jump_to(3)
+        clock.jump_to(7)
+        clock.restart()
+    clock.advance(1)
+    assert heard == [5.0, 7.0, 0.0]

@@ -9,10 +9,13 @@ import pytest
 from celery import Celery, chain, chord, group
 from celery.exceptions import WorkerLostError
 
-from pytest_taskprogress import DeadlockError, EagerEngine, NotSerializable, TaskProgressWarning
-from pytest_taskprogress.core.errors import (
+from pytest_taskprogress import (
     CircularCanvasError,
+    DeadlockError,
+    EagerEngine,
     MalformedMessageError,
+    NotSerializable,
+    TaskProgressWarning,
     UnregisteredTaskError,
 )
 

@@ -7,8 +7,7 @@ from celery.app.control import Control
 from celery.worker import state as worker_state
 from celery.worker.control import Panel, inspect_command
 
-from pytest_taskprogress import EagerEngine
-from pytest_taskprogress.core.errors import NeedsRealWorker
+from pytest_taskprogress import EagerEngine, NeedsRealWorker
 
 
 @pytest.fixture

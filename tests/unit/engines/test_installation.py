@@ -243,6 +243,7 @@ def test_first_use(app):
     def reports(self):
         Observer(self).update("half", current=50)
 
+    assert app.amqp  # looked at by the snapshot
     app.finalize()
     before = snapshot(app)
     with EagerEngine(app) as engine:
@@ -253,12 +254,46 @@ def test_first_use(app):
         for name in new
         if not _same(old.get(name), new[name])
     }
-    lazy_in_the_app = {"amqp", "events", "tasks", "timezone"}
-    lazy_in_amqp = vars(app.amqp).keys() - {"_producer_pool"}
-    assert found <= {
-        *(("app", name) for name in lazy_in_the_app),
-        *(("amqp", name) for name in lazy_in_amqp),
-        ("tasks", reports.name),
-    }
+    assert found <= {("app", "tasks"), ("tasks", reports.name)}
     assert vars(reports._get_current_object()).keys() <= {"__qualname__", "_exec_options"}
-    assert app.amqp._producer_pool is None
+
+
+def test_what_celery_made_of_settings(app):
+    """Routes, queues, time zone and protocol of one test are not those of the next one."""
+
+    @app.task(name="a")
+    def a():
+        return 1
+
+    @app.task(bind=True, name="b")
+    def b(self):
+        return self.request.delivery_info["routing_key"]
+
+    with EagerEngine(app) as engine:
+        app.conf.update(
+            task_routes={"b": {"queue": "first"}}, timezone="Europe/Paris", task_protocol=1
+        )
+        assert engine.run(b).result == "first"
+        assert str(app.timezone) == "Europe/Paris"
+    assert str(app.timezone) == "UTC"
+    assert set(app.amqp.queues) == {"celery"}
+    assert app.amqp.create_task_message == app.amqp.as_task_v2
+    with EagerEngine(app) as engine:
+        assert engine.run(b).result == "celery"
+        assert set(app.amqp.queues) == {"celery"}
+
+
+def test_settings_that_changed_in_between(app):
+    """Settings that a fixture changes between two tests are used by the second one."""
+
+    @app.task(bind=True, name="b")
+    def b(self):
+        return self.request.delivery_info["routing_key"]
+
+    with EagerEngine(app) as engine:
+        assert engine.run(b).result == "celery"
+    amqp = app.amqp
+    app.conf.task_routes = {"b": {"queue": "second"}}
+    with EagerEngine(app) as engine:
+        assert engine.run(b).result == "second"
+    assert app.amqp is amqp

@@ -7,8 +7,12 @@ from datetime import timedelta
 import pytest
 from celery.schedules import crontab, schedule
 
-from pytest_taskprogress import DrainLimitExceeded, EagerEngine, TaskProgressWarning
-from pytest_taskprogress.core.errors import EngineError
+from pytest_taskprogress import (
+    DrainLimitExceeded,
+    EagerEngine,
+    EngineError,
+    TaskProgressWarning,
+)
 
 
 @pytest.fixture
