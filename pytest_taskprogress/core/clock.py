@@ -113,6 +113,7 @@ class VirtualClock(Clock):
 
     def jump_to(self, elapsed: float) -> None:
         """Move forward to a reading of `monotonic()`; one that has passed changes nothing."""
+        elapsed = round(elapsed, 6)
         if elapsed > self._elapsed:
             self._elapsed = elapsed
             self._moved()

@@ -10,7 +10,9 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from datetime import datetime
 from difflib import get_close_matches
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Final
 
@@ -53,9 +55,14 @@ class _Strategies(dict[str, Callable[..., Any]]):
         consumer.trace(task)
         consumer.task_buckets[name] = consumer.bucket_for_task(task)
         strategy: Callable[..., Any] = task.start_strategy(consumer.app, consumer)
+        if task.Strategy == _DEFAULT_STRATEGY:
+            strategy = partial(strategy, to_timestamp=consumer.to_timestamp)
         self[name] = strategy
         return strategy
 
+
+#: The one that all tasks have unless they say otherwise.
+_DEFAULT_STRATEGY: Final = "celery.worker.strategy:default"
 
 #: Hub.call_soon of a worker defers acknowledgements to its event loop; there is none.
 _HUB: Final = SimpleNamespace(call_soon=lambda callback: callback())
@@ -131,6 +138,18 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         self.on_message(message)
         return self.executed > executed or self.timer.scheduled == scheduled
 
+    def to_timestamp(self, eta: datetime, *_: object) -> float:
+        """Say that a request has an eta; the timer asks the request when that is.
+
+        Kombu counts from the boot of the machine, and says 0.0, as if there were none, for what was
+        before it: a virtual clock may be there.
+
+        Raises:
+            OverflowError: If there is no such time.
+        """
+        self.timer.time_of(eta)
+        return 1.0
+
     def make(self, call: Callable[[], object]) -> bool:
         """Make a call of the timer.
 
@@ -165,11 +184,6 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         limit = rate(getattr(type, "rate_limit", None))  # type: ignore[arg-type]
         return Bucket(limit, self._clock) if limit else None
 
-    @property
-    def buckets(self) -> list[Bucket]:
-        """The buckets of the tasks that have a rate limit."""
-        return [bucket for bucket in self.task_buckets.values() if bucket]
-
     def on_task_request(self, request: Any) -> None:
         """Execute a request; `WorkController._process_task` of a real worker."""
         self.executed += 1
@@ -202,10 +216,10 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
 
     def clear(self) -> None:
         """Forget every request that waits."""
-        self.timer.clear()
-        for bucket in self.buckets:
+        for bucket in self.timer.buckets:
             bucket.clear_pending()
             bucket.called_at = None
+        self.timer.clear()
 
     def close(self) -> None:
         """Take off again what the tasks were given."""

@@ -342,7 +342,7 @@ class EagerEngine:
         self._clock.jump_to(until)
 
     def _checked_time(self, until: float) -> float:
-        now = self._clock.monotonic()
+        now, until = self._clock.monotonic(), round(until, 6)
         if not now <= until < math.inf:
             message = (
                 f"the clock only moves forward: expected until >= {now:g}, its reading in seconds,"

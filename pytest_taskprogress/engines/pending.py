@@ -61,7 +61,7 @@ class Pending:
     def requests(self) -> list[Any]:
         """A worker's request for each message that could run now, or waits for a rate limit."""
         consumer = self._consumer
-        found = [request for bucket in consumer.buckets for request, _ in bucket.contents]
+        found = [request for bucket in consumer.timer.buckets for request, _ in bucket.contents]
         for message in self._broker.peek(consumer.accept):
             with suppress(Exception):  # what is no task message is no request
                 found.append(Request(message, app=consumer.app, hostname=consumer.hostname))
@@ -78,9 +78,8 @@ class Pending:
         return bool(self._broker.waiting) or (bool(timer) and timer.next_at <= until)
 
     def __len__(self) -> int:
-        """How many messages wait; one more for each rate limit that is waited for."""
-        in_buckets = sum(len(bucket.contents) for bucket in self._consumer.buckets)
-        return len(self._broker.waiting) + len(self._consumer.timer) + in_buckets
+        """How many messages wait."""
+        return len(self._broker.waiting) + len(self._consumer.timer)
 
     def __bool__(self) -> bool:
         return bool(self._broker.waiting) or bool(self._consumer.timer)

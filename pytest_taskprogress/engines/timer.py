@@ -77,6 +77,7 @@ class Timer:
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
         self._calls: list[_Call] = []
+        self._limited = False
         self.scheduled = 0
 
     def call_at(
@@ -109,6 +110,7 @@ class Timer:
         Celery asks for one with each request that has to wait; one at a time is enough.
         """
         bucket: Bucket = args[0]
+        self._limited = True
         if bucket.called_at is None:
             bucket.called_at = round(self._clock.monotonic() + seconds, 6)
             self._push(bucket.called_at, function, args, priority)
@@ -125,8 +127,10 @@ class Timer:
         return self._clock.at(eta.timestamp())
 
     def __len__(self) -> int:
-        """How many calls wait."""
-        return len(self._calls)
+        """How many requests wait."""
+        if not self._limited:
+            return len(self._calls)
+        return len(self._calls) + sum(len(bucket.contents) - 1 for bucket in self.buckets)
 
     def __bool__(self) -> bool:
         """Whether a call waits."""
@@ -136,6 +140,11 @@ class Timer:
     def next_at(self) -> float:
         """The reading of the clock at which the next call is due; infinite if none waits."""
         return self._calls[0].at if self._calls else math.inf
+
+    @property
+    def buckets(self) -> list[Bucket]:
+        """The buckets that somebody waits in: each has a call here."""
+        return [call.args[0] for call in self._calls if isinstance(call.args[0], Bucket)]
 
     @property
     def requests(self) -> list[tuple[float, Any]]:

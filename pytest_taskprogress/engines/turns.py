@@ -178,7 +178,10 @@ class Turns:
         self._working.release()
 
     def _work(self, task_ids: tuple[str, ...], seconds: float | None) -> bool:
-        deadline = math.inf if seconds is None else self._clock.monotonic() + max(seconds, 0.0)
+        deadline = math.inf
+        if seconds is not None:
+            # The clock counts whole microseconds.
+            deadline = round(self._clock.monotonic() + max(seconds, 0.0), 6)
         task = app_state.get_current_task()
         name, uuid = (None, "") if task is None else (task.name, task.request.id)
         with self._waits.waiting(name, uuid, task_ids):

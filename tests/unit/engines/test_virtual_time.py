@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.schedules import crontab, schedule
 
 from pytest_taskprogress import (
@@ -108,6 +109,28 @@ class TestDrain:
             note.apply_async((5,), countdown=9)
         assert [value for value, _ in log] == [5, 0, 1, 2, 3, 4]
 
+    def test_in_the_past(self, engine, note, log):
+        """The clock may be put into any year: a countdown is one there too."""
+        for start in (0, 1_000_000_000, 4_000_000_000):
+            engine.clock.restart(start)
+            engine.run(note.s(start).set(countdown=60))
+            expired = engine.run(note.s("late").set(countdown=60, expires=30))
+            assert expired.state == "REVOKED"
+            assert engine.clock.monotonic() == 120.0
+        assert log == [(start, 60.0) for start in (0, 1_000_000_000, 4_000_000_000)]
+
+    def test_sums_of_floats(self, engine, note, log):
+        """The clock counts whole microseconds, whatever sums of floats make of a time."""
+        with engine.paused():
+            note.apply_async((1,), countdown=0.8)
+            note.apply_async((2,), countdown=0.1)
+            assert engine.drain(until=0.1 + 0.7) == 2
+            assert engine.clock.monotonic() == 0.8
+            assert engine.drain(until=0.1 * 8) == 0
+            with pytest.raises(CeleryTimeoutError):
+                note.apply_async((3,), countdown=1).get(timeout=0.1 + 0.2)
+            assert engine.clock.monotonic() == 1.1
+
 
 class TestRateLimits:
     @pytest.mark.parametrize(
@@ -191,6 +214,24 @@ class TestRateLimits:
             for _ in range(500):
                 limited.delay()
         assert log == [float(n) for n in range(500)]
+
+    def test_that_change(self, app, engine, log):
+        """What waits for a limit when it is changed keeps its turn, and stays pending."""
+
+        @app.task(rate_limit="1/m", name="limited")
+        def limited():
+            log.append(engine.clock.monotonic())
+
+        engine.limit = 5
+        with engine.paused():
+            for _ in range(20):
+                limited.delay()
+            engine.drain(until=0)
+            app.control.rate_limit("limited", "1/s")
+            assert len(engine.pending) == len(engine._turns.pending) == 19
+            [(_, reserved)] = app.control.inspect().reserved().items()
+            assert len(reserved) == 19
+        assert log == [60.0 * n for n in range(20)]
 
     def test_switched_off(self, app, log):
         """`worker_disable_rate_limits` switches them off, as on a worker."""
