@@ -691,3 +691,24 @@ def own_states(side):
         return "late"
 
     return side.get(reports.delay())
+
+
+@CASES.add("arguments that a task changes", "again: RETRY RETRY SUCCESS; back: SUCCESS")
+def changed_arguments(side):
+    """A retry carries the arguments as the task left them; a message that comes back does not."""
+
+    @side.task(bind=True, base=side.Handlers)
+    def again(self, rows):
+        rows.append(self.request.retries)
+        if self.request.retries < 2:
+            raise self.retry(countdown=0)
+        return rows
+
+    @side.task(bind=True, base=side.Handlers, acks_late=True)
+    def back(self, rows):
+        rows.append("changed")
+        if not self.request.delivery_info["redelivered"]:
+            raise Reject(requeue=True)
+        return rows
+
+    return side.get(again.delay([])), side.get(back.delay([]))
