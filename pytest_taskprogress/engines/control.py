@@ -51,27 +51,25 @@ class _Node(Node):  # type: ignore[misc]
     refused: NeedsRealWorker | None = None
 
     def handle(self, method: str, arguments: dict[str, Any] | None = None) -> Any:
-        self.refused = None
         self.pending.receive_scheduled()
-        handler = self.handlers.get(method)
-        if getattr(handler, "__module__", "") == worker_control.__name__:
-            # A real worker logs an unknown command, and answers nothing that a client sees.
-            self.refused = None if method in _COMMANDS else _refusal(method)
-        if method == "terminate" or (arguments or {}).get("terminate"):
-            self._check_terminated(arguments or {})
-        if self.refused:
-            raise self.refused
         try:
+            self._check(method, arguments or {})
             return super().handle(method, arguments)
         except NeedsRealWorker as error:
+            # Kombu answers with what a handler raises; who asked without a reply has to know too.
             self.refused = error
             raise
 
-    def _check_terminated(self, arguments: dict[str, Any]) -> None:
-        # Before the handler: Celery 5.6 stores REVOKED first, and then the pool would refuse.
-        ids = maybe_list(arguments.get("task_id")) or ()
-        if any(request.id in ids for request in worker_state.active_requests):
-            self.refused = cannot_terminate()
+    def _check(self, method: str, arguments: dict[str, Any]) -> None:
+        handler = self.handlers.get(method)
+        built_in = getattr(handler, "__module__", "") == worker_control.__name__
+        if built_in and method not in _COMMANDS:
+            raise _refusal(method)
+        if method == "terminate" or arguments.get("terminate"):
+            # Before the handler: Celery 5.6 stores REVOKED first, and then the pool would refuse.
+            ids = maybe_list(arguments.get("task_id")) or ()
+            if any(request.id in ids for request in worker_state.active_requests):
+                raise cannot_terminate()
 
 
 def _refusal(method: str) -> NeedsRealWorker:
@@ -113,8 +111,9 @@ class _Mailbox(Mailbox):  # type: ignore[misc]
                 "ticket": reply_ticket,
                 "reply_to": {"exchange": self.reply_exchange.name, "routing_key": self.oid},
             }
+        self.node.refused = None
         self.node.handle_message(self._over_the_wire(message, serializer))
-        if self.node.refused:
+        if self.node.refused is not None:
             raise self.node.refused
 
     def _publish_reply(

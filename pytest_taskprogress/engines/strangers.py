@@ -32,25 +32,28 @@ class Threads:
     def __init__(self) -> None:
         self._started: WeakSet[threading.Thread] = WeakSet()
         self._before: list[threading.Thread] = []
-        self._depth = 0
+        self._entered = 0
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Threads:
         """Note the threads that are started until left, and that are still there."""
-        self._depth += 1
-        if self._depth == 1:
-            self._before = threading.enumerate()
+        with self._lock:
+            self._entered += 1
+            if self._entered == 1:
+                self._before = threading.enumerate()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if not self._depth:
-            before, self._before = self._before, []
-            if threading.active_count() > len(before):
-                self._started.update(set(threading.enumerate()) - set(before))
+        with self._lock:
+            self._entered -= 1
+            if not self._entered:
+                before, self._before = self._before, []
+                if threading.active_count() > len(before):
+                    self._started.update(set(threading.enumerate()) - set(before))
 
     def is_of_a_task(self) -> bool:
         """Whether the current thread was started by the tasks that run now."""
-        return self._depth > 0 and threading.current_thread() not in self._before
+        return self._entered > 0 and threading.current_thread() not in self._before
 
     def leave(self) -> list[str]:
         """From now on they are strangers; returns the names of those that are alive, in order."""

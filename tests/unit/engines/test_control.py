@@ -236,6 +236,12 @@ class TestOthers:
         with pytest.raises(NeedsRealWorker, match=rf"'{command}' needs a real worker.*revoke"):
             getattr(app.control, command)(*arguments)
 
+    def test_the_next_command(self, engine, app):
+        """What was refused once is not held against a command for somebody else."""
+        with pytest.raises(NeedsRealWorker):
+            app.control.shutdown()
+        assert app.control.ping(destination=["celery@elsewhere"]) == []
+
     @pytest.mark.parametrize("command", ["stats", "report", "active_queues", "memsample", "hello"])
     def test_inspecting_what_is_not_there(self, engine, app, command):
         """The same for what `inspect()` asks."""
