@@ -6,6 +6,7 @@ import pytest
 from celery import Celery
 
 from pytest_taskprogress import EagerEngine
+from tests.servers import redis_url  # noqa: F401 - a fixture
 
 
 class IsolatedApp(Celery):

@@ -22,8 +22,8 @@ from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES, memory
 
 from pytest_taskprogress import EagerEngine
-from tests.contract.conftest import close_client
 from tests.parity.record import WAKE, Recorder, freeze, outcome
+from tests.servers import close_client
 
 #: Seconds after which a run has failed, not finished; nothing comes near it.
 PATIENCE = 20

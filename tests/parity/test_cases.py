@@ -7,7 +7,6 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.contract.conftest import redis_url  # noqa: F401 - a fixture
 from tests.parity.cases import CASES
 from tests.parity.record import differences
 from tests.parity.sides import LiveWorker, eager_side
