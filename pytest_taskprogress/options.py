@@ -20,7 +20,7 @@ class Options:
 
     Attributes:
         engine: Which engine the fixture `taskprogress` is.
-        limit: How many messages may come of what one drain runs.
+        limit: How many messages may come of what one drain runs, beyond those that waited.
     """
 
     engine: str = "eager"
@@ -75,8 +75,8 @@ SETTINGS: Final = (
     Setting(
         "limit",
         _positive,
-        "how many messages may come of what one drain runs before a task is taken to requeue itself"
-        " for ever (default: 10000)",
+        "how many messages may come of what one drain runs, beyond those that waited, before a task"
+        " is taken to requeue itself for ever (default: 10000)",
         in_marker=True,
     ),
 )

@@ -35,7 +35,7 @@ from pytest_taskprogress.engines.internals import (
 )
 from pytest_taskprogress.engines.refusals import NotSerializable, refused_arguments, refused_value
 from pytest_taskprogress.engines.store import Record, Store, Waiter
-from pytest_taskprogress.engines.strangers import is_stray
+from pytest_taskprogress.engines.threads import is_stray
 from pytest_taskprogress.engines.waiting import WaitsForWrites
 
 __all__ = ["FakeBackend"]
@@ -84,8 +84,9 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
     """A result backend in memory, with the semantics of Celery's key-value backends.
 
     The first SUCCESS is final; chords, groups, children, `forget`, expiry, `result_extended`, every
-    serialiser and `result_compression` work as they do on Redis. Every instance has a store of its
-    own, and may be used by many threads. Without an engine: `Celery(backend="taskprogress://")`.
+    serialiser and `result_compression` work as they do on the cache backend, and `add_to_chord` as
+    on Redis. Every instance has a store of its own, and may be used by many threads. Without an
+    engine: `Celery(backend="taskprogress://")`.
 
     Attributes:
         clock: What expiry, and everything else that needs the time, goes by.
@@ -186,9 +187,9 @@ class FakeBackend(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
         """Say what makes results come, instead of waiting for other threads to write them.
 
         Args:
-            waiter: Called with the ids that are waited for, and the seconds that are left (None:
-                for ever), while a result is not there; returns False when they have passed, and
-                raises if nothing can come.
+            waiter: Called while a result is not there, with the ids that are waited for, the
+                seconds that are left (None: for ever), and what tells whether something was written
+                meanwhile; returns False when the time is over, and raises if nothing can come.
         """
         self._store.waiter = waiter
 

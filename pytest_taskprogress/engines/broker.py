@@ -18,6 +18,7 @@ from kombu.exceptions import EncodeError
 from kombu.serialization import dumps
 from kombu.transport import virtual
 
+from pytest_taskprogress.core.errors import NeedsRealWorker
 from pytest_taskprogress.engines.refusals import NotSerializable, refused_arguments
 
 __all__ = ["Broker"]
@@ -27,6 +28,7 @@ class _Channel(virtual.Channel):
     """A channel that puts messages into its broker's line, whatever their queue."""
 
     do_restore = False
+    supports_fanout = True
     # Bodies stay as they were encoded: there is no wire that wants text.
     body_encoding: Any = None
     #: Its transport.
@@ -40,6 +42,25 @@ class _Channel(virtual.Channel):
 
     def _put(self, queue: str, message: dict[str, Any], **_: object) -> None:
         self.connection.broker.put(message)
+
+    def _put_fanout(
+        self, exchange: str, message: dict[str, Any], routing_key: str, **_: object
+    ) -> None:
+        self.connection.broker.declare_queues()
+        for _key, _pattern, queue in sorted(self.get_table(exchange)):
+            # Each queue has a message of its own, which is acknowledged by itself.
+            tag = {"delivery_tag": self._next_delivery_tag()}
+            self._put(queue, {**message, "properties": {**message["properties"], **tag}})
+
+    def _queue_bind(self, *_: object) -> None:
+        """Do nothing: the table of the exchange has it."""
+
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
+        refusal = (
+            f"nobody but the engine's worker takes messages from its broker, and it has no queues"
+            f" of its own: a consumer of {queue!r} needs a real broker"
+        )
+        raise NeedsRealWorker(refusal)
 
     def _size(self, queue: str) -> int:
         return len(self.connection.broker.waiting)
@@ -209,6 +230,14 @@ class Broker:
         if self._worker_declared:
             return False
         self._worker_declared = True
+        for queue in self.worker_queues():
+            kind = queue.exchange.type if queue.exchange else "direct"
+            if kind not in self._channel.exchange_types:
+                message = (
+                    f"the queue {queue.name!r} has an exchange of type {kind!r}: Kombu's transports"
+                    f" in memory know {', '.join(sorted(self._channel.exchange_types))}"
+                )
+                raise NeedsRealWorker(message)
         for queue in self.worker_queues():
             queue(self._channel).declare()
         return True

@@ -32,6 +32,7 @@ from pytest_taskprogress.engines.internals import (
 )
 from pytest_taskprogress.engines.keeping import replace
 from pytest_taskprogress.engines.pool import Pool
+from pytest_taskprogress.engines.threads import Threads
 from pytest_taskprogress.engines.timer import Bucket, Timer
 
 __all__ = ["InProcessConsumer", "unregistered"]
@@ -78,6 +79,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
     Args:
         app: The app of the worker.
         clock: What `eta`, `countdown`, expiry and rate limits go by.
+        threads: Tells whether a thread is in a task.
         on_discarded: Called with the reason when a message is thrown away, as a worker does with
             one that it cannot read or whose task it does not know.
 
@@ -92,12 +94,16 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
     """
 
     def __init__(
-        self, app: Any, clock: VirtualClock, on_discarded: Callable[[str], object]
+        self,
+        app: Any,
+        clock: VirtualClock,
+        threads: Threads,
+        on_discarded: Callable[[str], object],
     ) -> None:
         self.app = app
         self.hostname = default_nodename("")
         self.accept: set[str] = prepare_accept_content(app.conf.accept_content) or set()
-        self.pool = Pool(app, self.hostname, self.accept)
+        self.pool = Pool(app, self.hostname, self.accept, threads)
         self.timer = Timer(clock)
         self.hub = _HUB
         self.controller = SimpleNamespace(state=worker_state)
@@ -188,7 +194,12 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         """Execute a request; `WorkController._process_task` of a real worker."""
         self.executed += 1
         with suppress(TaskRevokedError):
-            request.execute_using_pool(self.pool)
+            try:
+                request.execute_using_pool(self.pool)
+            except BaseException:
+                # It ended the test, and not only the task: nothing else tells that it is over.
+                worker_state.task_ready(request)
+                raise
 
     # -- messages that a worker throws away -------------------------------------------------------
 

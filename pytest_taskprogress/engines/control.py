@@ -7,19 +7,19 @@ serialiser's round trip.
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from celery.utils.collections import AttributeDict
 from celery.utils.functional import maybe_list
-from celery.utils.imports import symbol_by_name
 from kombu.serialization import dumps, loads, prepare_accept_content
 
 from pytest_taskprogress.core.errors import NeedsRealWorker
 from pytest_taskprogress.engines.consumer import InProcessConsumer
 from pytest_taskprogress.engines.internals import Mailbox, Node, worker_control, worker_state
-from pytest_taskprogress.engines.keeping import replace, take_off
+from pytest_taskprogress.engines.keeping import replace
 from pytest_taskprogress.engines.pending import Pending
 from pytest_taskprogress.engines.pool import cannot_terminate
 
@@ -150,16 +150,10 @@ def controlled(app: Any, consumer: InProcessConsumer, pending: Pending) -> Itera
         consumer: The worker.
         pending: What waits for it.
     """
-    original = app.control_cls
     with ExitStack() as undo:
-
-        def make(app: Any) -> Any:
-            control = symbol_by_name(original)(app=app)
-            _open_mailbox(control.mailbox, app, consumer, pending, undo)
-            return control
-
-        replace(undo, app, "control_cls", make)
-        take_off(undo, app, "control")
+        if "control" not in vars(app):
+            undo.callback(vars(app).pop, "control", None)
+        _open_mailbox(app.control.mailbox, app, consumer, pending, undo)
         yield
 
 
@@ -177,13 +171,14 @@ def _open_mailbox(
             replace(undo, task, "rate_limit", task.rate_limit)
         return worker_control.rate_limit(state, task_name, rate_limit, **kwargs)
 
-    handlers = {
-        **worker_control.Panel.data,
-        "reserved": reserved,
-        "dump_reserved": reserved,
-        "rate_limit": rate_limit,
-    }
+    own = {"reserved": reserved, "dump_reserved": reserved, "rate_limit": rate_limit}
     state = AttributeDict(app=app, hostname=consumer.hostname, consumer=consumer, tset=_Ordered)
-    mailbox.__class__ = type("Mailbox", (_Mailbox, type(mailbox)), {})
-    mailbox.node = mailbox.Node(consumer.hostname, state=state, handlers=handlers)
-    mailbox.node.pending = pending
+    # In place: whoever has the app's control, or its mailbox, may have it from before.
+    if not isinstance(mailbox, _Mailbox):
+        undo.callback(setattr, mailbox, "__class__", type(mailbox))
+        mailbox.__class__ = type("Mailbox", (_Mailbox, type(mailbox)), {})
+    node = mailbox.Node(
+        consumer.hostname, state=state, handlers=ChainMap(own, worker_control.Panel.data)
+    )
+    node.pending = pending
+    replace(undo, mailbox, "node", node)

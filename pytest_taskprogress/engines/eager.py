@@ -34,12 +34,14 @@ from pytest_taskprogress.engines.base import PendingTask
 from pytest_taskprogress.engines.consumer import InProcessConsumer, unregistered
 from pytest_taskprogress.engines.control import controlled
 from pytest_taskprogress.engines.findings import Findings
+from pytest_taskprogress.engines.internals import app_state
+from pytest_taskprogress.engines.keeping import replace
 from pytest_taskprogress.engines.outcome import task_run
 from pytest_taskprogress.engines.pending import Pending
 from pytest_taskprogress.engines.periodic import Beat
 from pytest_taskprogress.engines.run import TaskRun
 from pytest_taskprogress.engines.turns import Turns
-from pytest_taskprogress.engines.waits import Waits
+from pytest_taskprogress.engines.waits import Wait, Waits
 from pytest_taskprogress.listeners.capturing import CaptureListener
 from pytest_taskprogress.listeners.notifier import Details, Notifier
 
@@ -159,7 +161,7 @@ class EagerEngine:
             raise EngineError(message)
         self._forget()
         with ExitStack() as undo:
-            broker = self._turns.broker
+            broker, threads = self._turns.broker, self._turns.threads
             broker.worker_queues = partial(_queues, app)
             undo.callback(broker.reset)
             backend = FakeBackend(_checked_app(app), clock=self._clock, replacing=True)
@@ -168,8 +170,10 @@ class EagerEngine:
             undo.enter_context(
                 installation.installed(app, broker=broker, backend=backend, clock=self._clock)
             )
-            consumer = InProcessConsumer(app, self._clock, self._findings.discarded.append)
+            consumer = InProcessConsumer(app, self._clock, threads, self._findings.discarded.append)
             undo.callback(consumer.close)
+            threads.install(undo)
+            replace(undo, app_state, "_task_join_will_block", threads)
             pending = Pending(broker, consumer)
             undo.enter_context(controlled(app, consumer, pending))
             self._parts = _Parts(app, backend)
@@ -286,8 +290,8 @@ class EagerEngine:
 
         Raises:
             ValueError: If `until` has passed, or `limit` is less than 1.
-            DrainLimitExceeded: If what was run published more than the engine's `limit`; what waits
-                is forgotten.
+            DrainLimitExceeded: If more messages came of what was run than the engine's `limit`,
+                retries and those that came back included; what waits is forgotten.
         """
         if limit is not None and limit < 1:
             message = f"a drain runs at least one message: expected limit >= 1, got {limit=!r}"
@@ -362,8 +366,9 @@ class EagerEngine:
         self._atom_notifier.notify(transition.state, Details(transition))
         self._findings.note(transition)
 
-    def _deadlock(self, waits: Waits) -> str:
-        parts = [waits.explained(self._state_of), "Waiting to be run:", str(self._turns.pending)]
+    def _deadlock(self, waits: Waits, wait: Wait) -> str:
+        parts = [waits.explained(wait, self._state_of)]
+        parts += ["Waiting to be run:", str(self._turns.pending)]
         if self._findings.discarded:
             parts += ["Thrown away:", *(f"  {each}" for each in self._findings.discarded)]
         return "\n".join(parts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_taskprogress.engines.internals import (
     Task,
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from pytest_taskprogress.engines.broker import Broker
 
 __all__ = ["current_app", "installed"]
+
+
+#: What a worker keeps, in module globals: ids, and requests.
+_WORKER_SETS: Final = (
+    *("active_requests", "reserved_requests", "scheduled_requests"),
+    *("revoked", "successful_requests"),
+)
 
 
 def current_app() -> Any:
@@ -105,8 +112,10 @@ def _keep_worker_state(undo: ExitStack) -> None:
         undo.callback(_refill, mapping, dict(mapping))
     count = worker_state.all_total_count
     undo.callback(count.__setitem__, slice(None), list(count))
-    for ids in (worker_state.revoked, worker_state.successful_requests):
-        undo.callback(_discard_new, ids, set(ids))
+    for name in _WORKER_SETS:
+        found = getattr(worker_state, name, None)  # Celery 5.7 is the first that has all of them
+        if found is not None:
+            undo.callback(_discard_new, found, set(found))
 
 
 def _refill(mapping: Any, content: dict[Any, Any]) -> None:
@@ -114,9 +123,9 @@ def _refill(mapping: Any, content: dict[Any, Any]) -> None:
     mapping.update(content)
 
 
-def _discard_new(ids: Any, known: set[str]) -> None:
-    for task_id in set(ids) - known:
-        ids.discard(task_id)
+def _discard_new(found: Any, known: set[Any]) -> None:
+    for each in set(found) - known:
+        found.discard(each)
 
 
 def _replace_backend(undo: ExitStack, task: Any, backend: object) -> None:

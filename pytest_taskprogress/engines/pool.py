@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
@@ -16,6 +15,7 @@ from celery.worker.request import Request
 
 from pytest_taskprogress.core.errors import NeedsRealWorker
 from pytest_taskprogress.engines.internals import ExceptionWithTraceback, app_state
+from pytest_taskprogress.engines.threads import Threads
 
 __all__ = ["Pool", "cannot_terminate"]
 
@@ -23,19 +23,6 @@ logger = logging.getLogger(__name__)
 
 #: Modules whose exceptions end a test, and no task.
 _TEST_FRAMEWORKS: Final = ("_pytest.", "hypothesis.")
-
-
-class _JoinWillBlock:
-    """Whether waiting for a result would block a worker: true in the thread that runs a task.
-
-    Celery keeps one flag for a process, which runs nothing but tasks; this one runs tests too.
-    """
-
-    def __init__(self) -> None:
-        self.thread: int | None = None
-
-    def __bool__(self) -> bool:
-        return self.thread == threading.get_ident()
 
 
 def cannot_terminate() -> NeedsRealWorker:
@@ -53,13 +40,14 @@ class Pool:
         app: The app of the worker.
         hostname: Node name of the worker.
         accept: Content types that it reads.
+        threads: Tells whether a thread is in a task.
     """
 
-    def __init__(self, app: Any, hostname: str, accept: set[str]) -> None:
+    def __init__(self, app: Any, hostname: str, accept: set[str], threads: Threads) -> None:
         # What celery.app.trace keeps in a module global in a real worker's process.
         self._localized = [app._tasks, accept, hostname]  # noqa: SLF001
         self._pid = os.getpid()
-        self._will_block = _JoinWillBlock()
+        self._threads = threads
 
     def terminate_job(self, pid: int, signal: object = None) -> None:
         """Refuse: the process of the task is this one.
@@ -81,9 +69,9 @@ class Pool:
     ) -> None:
         """Run a task now."""
         accept_callback(self._pid, monotonic())
-        blocks, thread = app_state.task_join_will_block(), self._will_block.thread
-        self._will_block.thread = threading.get_ident()
-        app_state._set_task_join_will_block(self._will_block)  # noqa: SLF001
+        # A task that is allowed to wait lets others run, which are not allowed to for that.
+        blocks = app_state.task_join_will_block()
+        app_state._set_task_join_will_block(self._threads)  # noqa: SLF001
         try:
             result = target(*args, _loc=self._localized)
         except BaseException as error:
@@ -94,7 +82,6 @@ class Pool:
             failed, value, runtime = result
             _tell(callback, (failed, _received(value), runtime) if failed else result)
         finally:
-            self._will_block.thread = thread
             app_state._set_task_join_will_block(blocks)  # noqa: SLF001
 
 

@@ -14,8 +14,9 @@ from pytest_taskprogress.core.transitions import Transition
 
 __all__ = ["Record", "Store", "Waiter"]
 
-#: Is called with the ids that are waited for, and the seconds that are left (None: for ever).
-Waiter = Callable[[tuple[str, ...], "float | None"], bool]
+#: Is called with the ids that are waited for, the seconds that are left (None: for ever), and what
+#: tells whether something was written since they were not there.
+Waiter = Callable[[tuple[str, ...], "float | None", Callable[[], bool]], bool]
 
 
 class Record:
@@ -125,8 +126,24 @@ class Store:
             record.expires_at = self.clock.monotonic() + expires
         self._puts += 1
         record.number = self._puts
+        # Taken out first: the dict is in the order of writes.
+        self._records.pop(key, None)
         self._records[key] = record
         return record
+
+    def written_since(self, number: int) -> list[bytes]:
+        """Keys that were written after a write, in order."""
+        found = []
+        for key, record in reversed(self._records.items()):
+            if record.number <= number:
+                break
+            found.append(key)
+        return found[::-1]
+
+    @property
+    def puts(self) -> int:
+        """How many writes there were."""
+        return self._puts
 
     def expire(self, key: bytes, expires: float | None) -> None:
         """Let a key expire some seconds from now; 0 or None: never."""

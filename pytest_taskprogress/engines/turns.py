@@ -13,8 +13,8 @@ from pytest_taskprogress.core.errors import DeadlockError, DrainLimitExceeded, E
 from pytest_taskprogress.engines.broker import Broker
 from pytest_taskprogress.engines.internals import app_state
 from pytest_taskprogress.engines.pending import Pending
-from pytest_taskprogress.engines.strangers import Threads
-from pytest_taskprogress.engines.waits import Waits
+from pytest_taskprogress.engines.threads import Threads
+from pytest_taskprogress.engines.waits import Wait, Waits
 
 __all__ = ["Turns"]
 
@@ -37,7 +37,7 @@ class Turns:
         broker: Where messages come from.
         limit: As given.
         paused: Whether what is published waits until somebody asks for it.
-        threads: The threads that were started while tasks ran.
+        threads: Which of them run tasks.
     """
 
     def __init__(self, clock: VirtualClock, limit: int, on_idle: Callable[[], object]) -> None:
@@ -48,16 +48,15 @@ class Turns:
         self._clock = clock
         self._on_idle = on_idle
         self._pending: Pending | None = None
-        self._explain: Callable[[Waits], str] = str
+        self._explain: Callable[[Waits, Wait], str] = lambda _, wait: str(wait)
         self._draining = threading.Lock()
         self._working = threading.RLock()
         self._waits = Waits()
-        self._depth = 0
         self._steps = 0
         self._allowed = 0
 
     @contextmanager
-    def working_on(self, pending: Pending, explain: Callable[[Waits], str]) -> Iterator[None]:
+    def working_on(self, pending: Pending, explain: Callable[[Waits, Wait], str]) -> Iterator[None]:
         """Work, until left.
 
         Args:
@@ -83,19 +82,18 @@ class Turns:
 
     @property
     def in_task(self) -> bool:
-        """Whether a task runs now."""
-        return self._depth > 0
+        """Whether this thread runs a task, or was started by one that runs."""
+        return self.threads.step is not None
 
     # -- running ----------------------------------------------------------------------------------
 
     def step(self) -> bool:
         """Run one message, if any waits; the clock jumps if it has to."""
-        with self.threads:
-            return self._step_alone(math.inf)
+        return self._step_alone(math.inf)
 
     def drain(self, until: float, limit: float) -> int:
         """Run at most so many messages that are due by a reading of the clock."""
-        if self._depth:
+        if self.in_task:
             return 0
         before = self._steps
         self._allow()
@@ -107,9 +105,8 @@ class Turns:
             and self._draining.acquire(blocking=False)
         ):
             try:
-                with self.threads:
-                    while self._steps < last and self._step_alone(until):
-                        self._check_limit()
+                while self._steps < last and self._step_alone(until):
+                    self._check_limit()
             except BaseException:
                 # Nothing of this drain may reach the next one.
                 self.pending.clear()
@@ -122,23 +119,23 @@ class Turns:
         return self._steps - before
 
     def _step_alone(self, until: float) -> bool:
-        with self._working:
+        with self._turn():
             return self._step(until)
+
+    def _turn(self) -> threading.RLock:
+        """Who has it works: at top level, or on top of the task that this thread is in."""
+        step = self.threads.step
+        return self._working if step is None else step.lock
 
     def _step(self, until: float) -> bool:
         while (work := self.pending.take(until)) is not None:
-            self._depth += 1
-            try:
-                ran = work()
-            finally:
-                self._depth -= 1
-            if ran:
+            if self.threads.run(work):
                 self._steps += 1
                 return True
         return False
 
     def _on_published(self) -> None:
-        if self._depth or self._pending is None:
+        if self._pending is None or self.in_task:
             return
         if self.paused:
             self._allow()
@@ -151,31 +148,27 @@ class Turns:
 
     # -- waiting ----------------------------------------------------------------------------------
 
-    def wait(self, task_ids: tuple[str, ...], seconds: float | None) -> bool:
-        """Work until something was run; returns False when the time is over.
+    def wait(
+        self, task_ids: tuple[str, ...], seconds: float | None, changed: Callable[[], bool]
+    ) -> bool:
+        """Work until something was run, or was written; returns False when the time is over.
 
-        A thread that a task started works for that task, which is likely to wait for it. Any other
-        thread waits until the one that works is ready.
+        Args:
+            task_ids: Whose results are waited for.
+            seconds: How long; None: for ever.
+            changed: Tells whether something was written since the results were not there.
         """
-        alone = self._working.acquire(blocking=False)
-        if not alone and not (self.threads.is_of_a_task() and self.pending):
-            self._wait_for_a_turn()
-            return True
-        try:
-            with self.threads:
-                return self._work(task_ids, seconds)
-        finally:
-            if alone:
-                self._working.release()
-
-    def _wait_for_a_turn(self) -> None:
-        if not self._working.acquire(timeout=_PATIENCE):
+        turn = self._turn()
+        if not turn.acquire(blocking=False) and not turn.acquire(timeout=_PATIENCE):
             message = (
                 f"a result is waited for while another thread runs a task, for {_PATIENCE:g} s by"
                 " the machine's clock: does that task wait for this thread?"
             )
             raise DeadlockError(message)
-        self._working.release()
+        try:
+            return changed() or self._work(task_ids, seconds)
+        finally:
+            turn.release()
 
     def _work(self, task_ids: tuple[str, ...], seconds: float | None) -> bool:
         deadline = math.inf
@@ -184,9 +177,9 @@ class Turns:
             deadline = round(self._clock.monotonic() + max(seconds, 0.0), 6)
         task = app_state.get_current_task()
         name, uuid = (None, "") if task is None else (task.name, task.request.id)
-        with self._waits.waiting(name, uuid, task_ids):
-            if self._waits.below() or not self.pending:
-                raise DeadlockError(self._explain(self._waits))
+        with self._waits.waiting(name, uuid, task_ids) as wait:
+            if self._waits.below(wait) or not self.pending:
+                raise DeadlockError(self._explain(self._waits, wait))
             if self._step(deadline):
                 self._check_limit()
                 # What comes later than it was waited for came too late.
@@ -208,6 +201,6 @@ class Turns:
             " a task retry or requeue itself for ever? If not, raise the limit (option"
             f" --taskprogress-limit). Waiting to be run:\n{self.pending}"
         )
-        if not self._depth:
+        if not self.in_task:
             self.pending.clear()
         raise DrainLimitExceeded(message)

@@ -64,11 +64,15 @@ class WaitsForWrites:
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         """Wait for some tasks, and yield the record of each as it becomes ready."""
         deadline = None if timeout is None else self._store.clock.monotonic() + timeout
-        waiting = dict.fromkeys(task_ids)
-        iterations = 0
+        waiting = {self.get_key_for_task(task_id): task_id for task_id in task_ids}
+        looked, iterations = 0, 0
         while waiting:
-            version = self._store.version
-            for task_id in sorted(waiting, key=self._written_at):
+            version, since, looked = self._store.version, looked, self._store.puts
+            # As they are written, as they would come in; what was not written since is not there.
+            for key in self._store.written_since(since):
+                task_id = waiting.get(key)
+                if task_id is None:
+                    continue
                 meta = self._cache.get(task_id)
                 if meta is None or meta["status"] not in READY_STATES:
                     meta = self.get_task_meta(task_id, cache=False)
@@ -77,24 +81,23 @@ class WaitsForWrites:
                     self._cache[task_id] = meta
                     if on_message is not None:
                         on_message(meta)
-                del waiting[task_id]
+                del waiting[key]
                 yield task_id, meta
             iterations += 1
             if not waiting or (max_iterations and iterations >= max_iterations):
                 return
             if on_interval:
                 on_interval()
-            self._wait(tuple(waiting), version, deadline)
-
-    def _written_at(self, task_id: str) -> int:
-        """Which write a task's record is: results come in as they are written."""
-        record = self._store.get(self.get_key_for_task(task_id))
-        return 0 if record is None else record.number
+            self._wait(tuple(waiting.values()), version, deadline)
 
     def _wait(self, task_ids: tuple[str, ...], version: int, deadline: float | None) -> None:
         """Wait for a write after the one that made a version."""
-        left = None if deadline is None else deadline - self._store.clock.monotonic()
-        waiter = self._store.waiter
-        if not (self._store.wait(version, left) if waiter is None else waiter(task_ids, left)):
+        store = self._store
+        left = None if deadline is None else deadline - store.clock.monotonic()
+        if store.waiter is None:
+            in_time = store.wait(version, left)
+        else:
+            in_time = store.waiter(task_ids, left, lambda: store.version != version)
+        if not in_time:
             message = "The operation timed out."
             raise CeleryTimeoutError(message)

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
-__all__ = ["Waits"]
+__all__ = ["Wait", "Waits"]
 
 #: How many of the ids that somebody waits for a message has.
 _SHOWN: Final = 10
 
 
-class _Wait(NamedTuple):
+class Wait(NamedTuple):
     """A task that waits.
 
     Attributes:
@@ -33,33 +33,32 @@ class Waits:
     """The tasks that wait now; each one began while the one before it waited."""
 
     def __init__(self) -> None:
-        self._stack: list[_Wait] = []
+        self._stack: list[Wait] = []
 
     @contextmanager
-    def waiting(self, name: str | None, uuid: str, ids: tuple[str, ...]) -> Iterator[None]:
+    def waiting(self, name: str | None, uuid: str, ids: tuple[str, ...]) -> Iterator[Wait]:
         """Tell that a task waits, until left."""
-        wait = _Wait(name, uuid, ids)
+        wait = Wait(name, uuid, ids)
         self._stack.append(wait)
         try:
-            yield
+            yield wait
         finally:
             # Not always the last one: a task may wait in several threads.
             self._stack.remove(wait)
 
-    def cycle(self) -> str | None:
-        """The tasks that wait for each other, the one that began to wait last at both ends.
+    def cycle(self, wait: Wait) -> str | None:
+        """The tasks that wait for each other, the one that waits at both ends.
 
         Returns:
-            `a[1] -> b[2] -> a[1]`; None if the last wait is for no task that waits itself.
+            `a[1] -> b[2] -> a[1]`; None if it waits for no task that waits itself.
         """
-        last = self._stack[-1]
         waits = {each.uuid: each for each in self._stack if each.name}
-        path = self._path(last, last.uuid, waits, ())
+        path = self._path(wait, wait.uuid, waits, ())
         return " -> ".join(map(str, path)) if path else None
 
     def _path(
-        self, wait: _Wait, target: str, waits: dict[str, _Wait], seen: tuple[_Wait, ...]
-    ) -> tuple[_Wait, ...]:
+        self, wait: Wait, target: str, waits: dict[str, Wait], seen: tuple[Wait, ...]
+    ) -> tuple[Wait, ...]:
         for uuid in wait.ids:
             if uuid == target:
                 return (*seen, wait, waits[uuid])
@@ -69,18 +68,18 @@ class Waits:
                     return found
         return ()
 
-    def below(self) -> list[str]:
-        """The tasks that the last wait is for, and that wait themselves: it runs on top of them."""
-        ids = self._stack[-1].ids
-        return [str(each) for each in self._stack[:-1] if each.uuid in ids and each.name]
+    def below(self, wait: Wait) -> list[str]:
+        """The tasks that a task waits for, and that wait themselves: it runs on top of them."""
+        return [str(each) for each in self._stack if each.name and each.uuid in wait.ids]
 
-    def explained(self, state_of: Callable[[str], str]) -> str:
-        """Say why the last wait will not end, and who waits for what.
+    def explained(self, wait: Wait, state_of: Callable[[str], str]) -> str:
+        """Say why somebody will wait for ever, and who waits for what.
 
         Args:
+            wait: Who.
             state_of: Tells the state of a task.
         """
-        cycle, below = self.cycle(), self.below()
+        cycle, below = self.cycle(wait), self.below(wait)
         if cycle:
             reason = f"tasks wait for each other: {cycle}"
         elif below:
@@ -98,7 +97,7 @@ class Waits:
             [f"{reason}.", *(self._line(each, state_of) for each in self._stack[::-1])]
         )
 
-    def _line(self, wait: _Wait, state_of: Callable[[str], str]) -> str:
+    def _line(self, wait: Wait, state_of: Callable[[str], str]) -> str:
         ids = ", ".join(f"{uuid} ({state_of(uuid)})" for uuid in wait.ids[:_SHOWN])
         more = f" and {len(wait.ids) - _SHOWN} more" if len(wait.ids) > _SHOWN else ""
         return f"  {wait} waits for {ids}{more}"

@@ -1212,7 +1212,7 @@ def test_waiter_makes_results_come() -> None:
     backend = fake(clock)
     asked: list[tuple[tuple[str, ...], float | None]] = []
 
-    def waiter(task_ids: tuple[str, ...], left: float | None) -> bool:
+    def waiter(task_ids: tuple[str, ...], left: float | None, _: object = None) -> bool:
         asked.append((task_ids, left))
         clock.advance(3)
         if len(asked) == 2:
@@ -1233,7 +1233,7 @@ def test_waiter_says_that_time_is_up() -> None:
     clock = VirtualClock()
     backend = fake(clock)
 
-    def waiter(task_ids: tuple[str, ...], left: float | None) -> bool:
+    def waiter(task_ids: tuple[str, ...], left: float | None, _: object = None) -> bool:
         assert left is not None
         clock.advance(left)
         return False
@@ -1248,7 +1248,7 @@ def test_waiter_that_raises_ends_the_wait() -> None:
     """What a waiter raises is what `get` raises."""
     backend = fake()
 
-    def waiter(task_ids: tuple[str, ...], left: float | None) -> bool:
+    def waiter(task_ids: tuple[str, ...], left: float | None, _: object = None) -> bool:
         raise LookupError(task_ids)
 
     backend.wait_with(waiter)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 from celery.app.control import Control
 from celery.worker import state as worker_state
@@ -262,20 +264,38 @@ class TestOthers:
 
 
 class TestInstallation:
-    def test_the_control_of_the_app_comes_back(self, app):
-        """The app's own control object, made before or not, is what it was."""
-        before = app.control
-        with EagerEngine(app):
-            assert app.control is not before
-            assert app.control.ping()
-        assert app.control is before
+    def test_one_from_before(self, app, add):
+        """Who has the app's control from before speaks to the engine's worker, while it is there."""
+        control = app.control
+        kind = type(control.mailbox)
+        with EagerEngine(app) as engine:
+            assert app.control is control
+            assert control.ping()
+            with engine.paused():
+                result = add.delay(1, 2)
+                control.revoke(result.id)
+            assert result.state == "REVOKED"
+        assert app.control is control
+        assert type(control.mailbox) is kind
+        assert "node" not in vars(control.mailbox)
 
     def test_one_that_was_not_made(self, app):
-        """An app whose control was never used makes its own afterwards."""
+        """An app whose control was never used makes its own afterwards; it can be pickled."""
         with EagerEngine(app):
             assert app.control.ping()
+            assert pickle.dumps(app)
         assert "control" not in vars(app)
-        assert app.control_cls == type(app).control_cls
+
+    def test_two_engines_on_one_app(self, app, add):
+        """The inner one answers; then the outer one does again."""
+        with EagerEngine(app) as outer:
+            with EagerEngine(app) as inner, inner.paused():
+                add.delay(1, 2)
+                [(_, found)] = app.control.inspect().reserved().items()
+                assert len(found) == 1
+            [(_, found)] = app.control.inspect().reserved().items()
+            assert found == []
+            assert outer.pending == []
 
     def test_a_class_of_ones_own(self, app):
         """The app's own class of control is used."""

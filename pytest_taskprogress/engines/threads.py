@@ -1,0 +1,106 @@
+"""Which threads run tasks, work for one that does, or were left behind by one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any, Final
+from weakref import WeakKeyDictionary, WeakSet
+
+from pytest_taskprogress.engines.internals import worker_state
+from pytest_taskprogress.engines.keeping import replace
+
+__all__ = ["Step", "Threads", "is_stray"]
+
+_strangers: Final[WeakSet[threading.Thread]] = WeakSet()
+
+
+def is_stray(task_id: str) -> bool:
+    """Whether a write comes from a thread that an earlier test left behind, for a task of its own.
+
+    Args:
+        task_id: Which task is written about; one that runs now may be written about by any thread.
+    """
+    return (
+        bool(_strangers)
+        and threading.current_thread() in _strangers
+        and task_id not in worker_state.requests
+    )
+
+
+class Step:
+    """A message that runs now.
+
+    Attributes:
+        lock: Held by who runs another message on top of it: its own thread while it waits, or a
+            thread that its task started.
+        over: Whether it has run.
+    """
+
+    __slots__ = ("lock", "over")
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.over = False
+
+
+class Threads:
+    """Knows, for each thread, the message that it runs or works for.
+
+    It stands for Celery's flag that waiting for a result would block a worker, too: a worker has
+    one for its process, in which nothing but tasks runs.
+    """
+
+    def __init__(self) -> None:
+        self._running = threading.local()
+        self._started: WeakKeyDictionary[threading.Thread, Step] = WeakKeyDictionary()
+
+    def install(self, undo: ExitStack) -> None:
+        """Note which threads are started by tasks, until a stack is left."""
+        original: Callable[[threading.Thread], Any] = threading.Thread.start
+
+        def start(thread: threading.Thread) -> None:
+            step = self.step
+            if step is not None:
+                self._started[thread] = step
+            original(thread)
+
+        replace(undo, threading.Thread, "start", start)
+
+    def run(self, work: Callable[[], bool]) -> bool:
+        """Run a message in this thread."""
+        steps = self._running.__dict__.setdefault("steps", [])
+        step = Step()
+        steps.append(step)
+        try:
+            return work()
+        finally:
+            step.over = True
+            steps.pop()
+
+    @property
+    def step(self) -> Step | None:
+        """What this thread runs; if it runs nothing, what runs that started it. Else None."""
+        steps: list[Step] = self._running.__dict__.get("steps", [])
+        if steps:
+            return steps[-1]
+        if not self._started:
+            return None
+        step = self._started.get(threading.current_thread())
+        return None if step is None or step.over else step
+
+    def __bool__(self) -> bool:
+        """Whether this thread itself is in a task."""
+        return bool(self._running.__dict__.get("steps"))
+
+    def leave(self) -> list[str]:
+        """Forget the threads that tasks started; those that are alive are strangers from now on.
+
+        Returns:
+            Their names, in order.
+        """
+        alive = [each for each in self._started if each.is_alive()]
+        self._started.clear()
+        _strangers.update(alive)
+        return sorted(each.name for each in alive)
