@@ -34,6 +34,17 @@ class _Channel(virtual.Channel):
     #: Its transport.
     connection: Any
 
+    def typeof(self, exchange: str, default: str = "direct") -> Any:
+        """What an exchange does with messages, by its type."""
+        kind = self.connection.broker.state.exchanges.get(exchange, {}).get("type", default)
+        if kind not in self.exchange_types:
+            message = (
+                f"the exchange {exchange!r} is of type {kind!r}, and Kombu's transports in memory"
+                f" know {', '.join(sorted(self.exchange_types))}: this needs a real broker"
+            )
+            raise NeedsRealWorker(message)
+        return super().typeof(exchange, default)
+
     def _lookup(self, exchange: str, routing_key: str, default: str | None = None) -> list[str]:
         queues = super()._lookup(exchange, routing_key, default)
         if not queues and self.connection.broker.declare_queues():
@@ -231,15 +242,8 @@ class Broker:
             return False
         self._worker_declared = True
         for queue in self.worker_queues():
-            kind = queue.exchange.type if queue.exchange else "direct"
-            if kind not in self._channel.exchange_types:
-                message = (
-                    f"the queue {queue.name!r} has an exchange of type {kind!r}: Kombu's transports"
-                    f" in memory know {', '.join(sorted(self._channel.exchange_types))}"
-                )
-                raise NeedsRealWorker(message)
-        for queue in self.worker_queues():
-            queue(self._channel).declare()
+            if not queue.exchange or queue.exchange.type in self._channel.exchange_types:
+                queue(self._channel).declare()
         return True
 
     def put(self, raw: dict[str, Any]) -> None:
@@ -301,6 +305,7 @@ class Broker:
         """Forget every message, and every queue and exchange."""
         self.clear()
         self.state.clear()
+        self.worker_queues = tuple
         self._worker_declared = False
         self._connection.declared_entities.clear()
         self._producer.forget_declared()

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any, Final
 
 from celery.app.trace import build_tracer
-from celery.exceptions import TaskRevokedError
+from celery.exceptions import ImproperlyConfigured, TaskRevokedError
 from celery.utils.imports import symbol_by_name
 from celery.utils.nodenames import default_nodename
 from celery.utils.time import rate
@@ -140,9 +140,9 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
                 f" the header `id`. Headers: {as_repr(headers)}"
             )
             raise MalformedMessageError(error)
-        executed, scheduled = self.executed, self.timer.scheduled
+        executed, put_by = self.executed, self.timer.put_by
         self.on_message(message)
-        return self.executed > executed or self.timer.scheduled == scheduled
+        return self.executed > executed or self.timer.put_by == put_by
 
     def to_timestamp(self, eta: datetime, *_: object) -> float:
         """Say that a request has an eta; the timer asks the request when that is.
@@ -187,7 +187,15 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
 
     def bucket_for_task(self, type: Any) -> Bucket | None:  # noqa: A002 - Celery's name
         """The bucket of a task's rate limit, filled by the engine's clock; None if it has none."""
-        limit = rate(getattr(type, "rate_limit", None))  # type: ignore[arg-type]
+        wanted: Any = getattr(type, "rate_limit", None)
+        try:
+            limit = rate(wanted)
+        except ValueError as error:
+            message = (
+                f"the task {type.name!r} has rate_limit={wanted!r}: expected a number of tasks a"
+                " second, or '10/s', '10/m', '10/h'"
+            )
+            raise ImproperlyConfigured(message) from error
         return Bucket(limit, self._clock) if limit else None
 
     def on_task_request(self, request: Any) -> None:

@@ -78,15 +78,12 @@ class EagerEngine:
     """
 
     def __init__(self, app: Any = None, *, limit: int = 10_000) -> None:
-        if limit < 1:
-            message = f"a drain runs at least one message: expected limit >= 1, got limit={limit!r}"
-            raise ValueError(message)
         self._wanted = app
         self._clock = VirtualClock()
         self._atom_notifier = Notifier()
         self._capture = CaptureListener(self)
         self._findings = Findings(lambda: self._capture.history)
-        self._turns = Turns(self._clock, limit, self._findings.tell)
+        self._turns = Turns(self._clock, _checked_limit(limit), self._findings.tell)
         self._beat: Beat | None = None
         self._parts: _Parts | None = None
         self._undo = ExitStack()
@@ -135,7 +132,7 @@ class EagerEngine:
 
     @limit.setter
     def limit(self, limit: int) -> None:
-        self._turns.limit = limit
+        self._turns.limit = _checked_limit(limit)
 
     @property
     def _installed(self) -> _Parts:
@@ -164,6 +161,7 @@ class EagerEngine:
             broker, threads = self._turns.broker, self._turns.threads
             broker.worker_queues = partial(_queues, app)
             undo.callback(broker.reset)
+            undo.callback(setattr, self, "_beat", None)
             backend = FakeBackend(_checked_app(app), clock=self._clock, replacing=True)
             backend.subscribe(self._on_write)
             backend.wait_with(self._turns.wait)
@@ -220,7 +218,8 @@ class EagerEngine:
             kwargs: Keyword arguments of the task.
 
         Raises:
-            NotATaskError: If it is neither a task nor a signature.
+            EngineError: If it is called inside a task.
+            NotATaskError: If it is neither a task nor a signature, or an empty chain.
             ForeignTaskError: If it is a task of another app.
             UnregisteredTaskError: If it is a signature of a task that the app does not know.
             CircularCanvasError: If it is a canvas that contains itself.
@@ -235,12 +234,18 @@ class EagerEngine:
             # In Celery's code: what a task raises is recorded.
             message = f"{type(target).__name__} contains itself: a canvas is a tree of signatures"
             raise CircularCanvasError(message) from error
+        if result is None:
+            message = "an empty chain has nothing to run: what a client gets of it is None"
+            raise NotATaskError(message)
         self.drain()
         history = self._capture.since(position)
         return task_run(result, history, self.backend, self._clock.monotonic() - began)
 
     def _checked(self, target: Any) -> Any:
         app = self.app
+        if self._turns.in_task:
+            message = "run() inside a task: publish by delay() there; it runs after the task"
+            raise EngineError(message)
         if not isinstance(target, (Task, Signature)):
             what = f"{type(target).__name__} {getattr(target, '__name__', target)!r}"
             message = (
@@ -273,7 +278,7 @@ class EagerEngine:
         """Run one message: the oldest that can run, else the clock jumps to the next that is due.
 
         Returns:
-            False if none waits.
+            False if none waits, and inside a task, whose messages run after it.
         """
         return self._turns.step()
 
@@ -293,9 +298,8 @@ class EagerEngine:
             DrainLimitExceeded: If more messages came of what was run than the engine's `limit`,
                 retries and those that came back included; what waits is forgotten.
         """
-        if limit is not None and limit < 1:
-            message = f"a drain runs at least one message: expected limit >= 1, got {limit=!r}"
-            raise ValueError(message)
+        if limit is not None:
+            _checked_limit(limit)
         last = math.inf if until is None else self._checked_time(until)
         return self._turns.drain(last, math.inf if limit is None else limit)
 
@@ -326,8 +330,8 @@ class EagerEngine:
             raise EngineError(message)
         published, at_once = 0, 0
         due, next_at = beat.due()
-        while due or next_at <= last:
-            at_once = at_once + len(due) if due else 0
+        # A task may have moved the clock past the end: then nothing more is published.
+        while (now := self._clock.monotonic()) <= last and (due or next_at <= last):
             if at_once > self.limit:
                 message = f"limit={self.limit} periodic tasks are due at once: {', '.join(due)}"
                 raise DrainLimitExceeded(message)
@@ -335,7 +339,8 @@ class EagerEngine:
                 with self._turns.broker.held():
                     beat.publish(name)
             published += len(due)
-            self._pass_time(self._clock.monotonic() if due else next_at)
+            self._pass_time(now if due else next_at)
+            at_once = at_once + len(due) if self._clock.monotonic() == now else 0
             due, next_at = beat.due()
         self._pass_time(last)
         return published
@@ -399,6 +404,13 @@ class EagerEngine:
         self._atom_notifier.errors.clear()
         if errors:
             raise ListenerError(errors) from errors[0]
+
+
+def _checked_limit(limit: int) -> int:
+    if limit < 1:
+        message = f"a drain runs at least one message: expected limit >= 1, got {limit=!r}"
+        raise ValueError(message)
+    return limit
 
 
 def _checked_app(app: Any) -> Any:

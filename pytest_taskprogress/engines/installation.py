@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_taskprogress.engines.internals import (
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 __all__ = ["current_app", "installed"]
 
+
+#: What an app keeps that it has made of its settings.
+_MADE_BY_APP: Final = ("events", "timezone")
+_MADE_BY_AMQP: Final = (
+    *("create_task_message", "send_task_message", "router", "_rtable", "_event_dispatcher"),
+    *("default_exchange", "default_queue", "utc"),
+)
 
 #: What a worker keeps, in module globals: ids, and requests.
 _WORKER_SETS: Final = (
@@ -51,9 +59,7 @@ def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterat
     app.finalize()
     with ExitStack() as undo:
         _keep_settings(undo, app)
-        # What Celery made of the settings, it makes of those that the test has.
-        for name in ("amqp", "events", "timezone"):
-            take_off(undo, app, name)
+        _keep_what_is_made_of_settings(undo, app)
         _keep_worker_state(undo)
         # Celery's public hooks.
         replace(undo, app, "now", lambda: clock.now().astimezone(app.timezone))
@@ -62,7 +68,7 @@ def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterat
         replace(undo, app, "use_fast_trace_task", value=True)
         # `app.pool` and `app.amqp.producer_pool` have no setter, and Kombu's own pools are global.
         replace(undo, app, "_pool", broker.connections)
-        app.amqp._producer_pool = broker.producers  # noqa: SLF001
+        replace(undo, app.amqp, "_producer_pool", broker.producers)
         # `app.backend` looks here before it looks into the thread.
         replace(undo, app, "_backend_cache", backend)
         for task in app.tasks.values():
@@ -97,6 +103,20 @@ def _keep_settings(undo: ExitStack, app: Any) -> None:
     # An app may be configured, or configured anew, later.
     app.on_after_configure.connect(configured, weak=False)
     undo.callback(app.on_after_configure.disconnect, configured)
+
+
+def _keep_what_is_made_of_settings(undo: ExitStack, app: Any) -> None:
+    """What Celery made of the settings before, it makes anew of those that the test has."""
+    amqp = app.amqp
+    keep(undo, app.conf._observers)  # noqa: SLF001 - whom the settings tell of changes
+    for owner, names in ((app, _MADE_BY_APP), (amqp, _MADE_BY_AMQP)):
+        for name in names:
+            take_off(undo, owner, name)
+    queues = vars(amqp).get("queues")
+    take_off(undo, amqp, "queues")
+    if queues is not None:
+        # A project may have added to them; those that a test needs are not left to the next one.
+        vars(amqp)["queues"] = copy(queues)
 
 
 def _run_for_real(undo: ExitStack, conf: Any) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from operator import is_
 from typing import Any, Final
 
 __all__ = ["keep", "replace", "take_off"]
 
 _ABSENT: Final = object()
-_CONTAINERS: Final = frozenset({dict, list, set})
+_CONTAINERS: Final = frozenset({dict, list, set, tuple})
 
 
 def replace(undo: ExitStack, owner: Any, name: str, value: object) -> None:
@@ -36,10 +37,12 @@ def take_off(undo: ExitStack, owner: Any, name: str) -> None:
         owner: Whose attribute it is; it may have none of that name.
         name: Its name.
     """
-    old = vars(owner).pop(name, _ABSENT)
+    attributes = vars(owner)
+    old = attributes.pop(name, _ABSENT)
     if old is not _ABSENT:
-        undo.callback(setattr, owner, name, old)
-    undo.callback(vars(owner).pop, name, None)
+        # Not by setattr: a cached property may have a setter of its own.
+        undo.callback(attributes.__setitem__, name, old)
+    undo.callback(attributes.pop, name, None)
 
 
 def keep(undo: ExitStack, container: Any) -> None:
@@ -47,25 +50,37 @@ def keep(undo: ExitStack, container: Any) -> None:
 
     Args:
         undo: The stack.
-        container: A dict, a list or a set, with those in it; anything else is left alone.
+        container: A dict, a list, a tuple or a set, with those in it; else it is left alone.
     """
     kept: list[tuple[Any, Any]] = []
     _note(container, kept, set())
 
     def restore() -> None:
         for each, content in kept:
-            if each != content:
+            if not _is_same(each, content):
                 each.clear()
                 (each.extend if type(each) is list else each.update)(content)
 
     undo.callback(restore)
 
 
+def _is_same(container: Any, content: Any) -> bool:
+    """Whether it holds the same objects; settings may be of any type, and compare as they like."""
+    if len(container) != len(content):
+        return False
+    if type(container) is dict:
+        return all(content.get(key, _ABSENT) is value for key, value in container.items())
+    if type(container) is list:
+        return all(map(is_, container, content))
+    return bool(container == content)
+
+
 def _note(container: Any, kept: list[tuple[Any, Any]], seen: set[int]) -> None:
     if type(container) not in _CONTAINERS or id(container) in seen:
         return
     seen.add(id(container))
-    kept.append((container, container.copy()))
+    if type(container) is not tuple:
+        kept.append((container, container.copy()))
     for each in container.values() if type(container) is dict else container:
         if type(each) in _CONTAINERS:
             _note(each, kept, seen)

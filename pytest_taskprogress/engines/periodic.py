@@ -20,7 +20,7 @@ class Beat:
     60.0 for the first time.
 
     Args:
-        app: A Celery app; its `beat_schedule` is read now.
+        app: A Celery app; an entry that is added to its `beat_schedule` later counts from then.
         clock: What the schedules go by; the app's `now()` has to go by it too.
 
     Source:
@@ -44,6 +44,8 @@ class Beat:
         Returns:
             Names, and a reading of the clock.
         """
+        # Added, changed and removed entries; the others keep the time of their last run.
+        self._scheduler.merge_inplace(self._scheduler.app.conf.beat_schedule)
         due, wait = [], float("inf")
         for name, entry in sorted(self._scheduler.schedule.items()):
             is_due, seconds = entry.is_due()

@@ -6,6 +6,7 @@ import heapq
 import math
 from collections.abc import Callable
 from datetime import datetime
+from itertools import count
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -16,7 +17,10 @@ __all__ = ["Bucket", "Timer"]
 
 
 class Bucket(TokenBucket):  # type: ignore[misc]
-    """Kombu's token bucket, filled by the engine's clock.
+    """Kombu's token bucket, of one token, filled by the engine's clock.
+
+    It keeps the time at which the token is there again: fractions of a token would be off by a
+    microsecond now and then.
 
     Args:
         fill_rate: Tokens a second.
@@ -32,23 +36,25 @@ class Bucket(TokenBucket):  # type: ignore[misc]
     def __init__(self, fill_rate: float, clock: Clock) -> None:
         super().__init__(fill_rate, capacity=1)
         self._clock = clock
-        self._tokens: float = self.capacity
-        self.timestamp = clock.monotonic()
+        self._free_at = 0.0
         self.called_at: float | None = None
 
-    def _get_tokens(self) -> float:
+    def can_consume(self, tokens: float = 1) -> bool:
+        """Take the token, if it is there."""
         now = self._clock.monotonic()
-        if self._tokens < self.capacity:
-            # Rounded: the clock counts whole microseconds, and a token that is there must be seen.
-            filled = round(self._tokens + self.fill_rate * (now - self.timestamp), 9)
-            self._tokens = min(self.capacity, filled)
-        self.timestamp = now
-        return self._tokens
+        if now < self._free_at:
+            return False
+        self._free_at = self.next_after(now)
+        return True
+
+    def next_after(self, at: float) -> float:
+        """When the token is there again that is taken at a time."""
+        period: float = 1 / self.fill_rate
+        return round(at + period, 6)
 
     def expected_time(self, tokens: float = 1) -> float:
-        """Seconds until there are so many tokens; whole microseconds, and never too few."""
-        seconds: float = super().expected_time(tokens)
-        return math.ceil(seconds * 1e6 - 1e-3) / 1e6
+        """Seconds until the token is there."""
+        return max(self._free_at - self._clock.monotonic(), 0.0)
 
 
 class _Call(NamedTuple):
@@ -68,7 +74,7 @@ class Timer:
         clock: The clock that they wait for.
 
     Attributes:
-        scheduled: How many calls were ever scheduled.
+        put_by: How many times a request was put by, for its time or for its turn.
 
     Source:
         `kombu.asynchronous.timer.Timer`, as far as Celery's consumer uses it.
@@ -78,7 +84,8 @@ class Timer:
         self._clock = clock
         self._calls: list[_Call] = []
         self._limited = False
-        self.scheduled = 0
+        self._numbers = count()
+        self.put_by = 0
 
     def call_at(
         self,
@@ -97,6 +104,7 @@ class Timer:
             priority: What `inspect().scheduled()` says of it.
         """
         self._push(self.time_of(args[0].eta), function, args, priority)
+        self.put_by += 1
 
     def call_after(
         self,
@@ -114,13 +122,12 @@ class Timer:
         if bucket.called_at is None:
             bucket.called_at = round(self._clock.monotonic() + seconds, 6)
             self._push(bucket.called_at, function, args, priority)
-        self.scheduled += 1
+        self.put_by += 1
 
     def _push(
         self, at: float, function: Callable[..., object], args: tuple[Any, ...], priority: int
     ) -> None:
-        self.scheduled += 1
-        heapq.heappush(self._calls, _Call(at, self.scheduled, function, args, priority))
+        heapq.heappush(self._calls, _Call(at, next(self._numbers), function, args, priority))
 
     def time_of(self, eta: datetime) -> float:
         """The reading of the clock's `monotonic()` at a date and time."""
@@ -152,12 +159,10 @@ class Timer:
         found = []
         for call in sorted(self._calls):
             if isinstance(call.args[0], Bucket):
-                bucket = call.args[0]
-                seconds = 1 / bucket.fill_rate
-                found += [
-                    (round(call.at + n * seconds, 6), request)
-                    for n, (request, _) in enumerate(bucket.contents)
-                ]
+                at = call.at
+                for request, _ in call.args[0].contents:
+                    found.append((at, request))
+                    at = call.args[0].next_after(at)
             else:
                 found.append((call.at, call.args[0]))
         return sorted(found, key=lambda each: each[0])

@@ -89,7 +89,7 @@ class Turns:
 
     def step(self) -> bool:
         """Run one message, if any waits; the clock jumps if it has to."""
-        return self._step_alone(math.inf)
+        return not self.in_task and self._step_alone(math.inf)
 
     def drain(self, until: float, limit: float) -> int:
         """Run at most so many messages that are due by a reading of the clock."""

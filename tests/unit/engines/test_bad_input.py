@@ -14,6 +14,7 @@ from pytest_taskprogress import (
     DeadlockError,
     EagerEngine,
     MalformedMessageError,
+    NotATaskError,
     NotSerializable,
     TaskProgressWarning,
     UnregisteredTaskError,
@@ -104,6 +105,28 @@ class TestMalformedMessages:
             result = add.apply_async((1, 2), serializer="pickle")
         assert result.state == "PENDING"
         assert engine.history == []
+
+
+class TestMisuse:
+    def test_in_a_task(self, engine, app, add):
+        """A task publishes; it does not run the engine."""
+
+        @app.task
+        def runs():
+            assert not engine.step()
+            return engine.run(add, 1, 2)
+
+        assert "publish by delay()" in str(engine.run(runs).exception)
+
+    def test_an_empty_chain(self, engine):
+        """A chain of nothing is nothing."""
+        with pytest.raises(NotATaskError, match="an empty chain"):
+            engine.run(chain())
+
+    def test_a_limit_of_nothing(self, engine):
+        """The limit is checked when it is set, too."""
+        with pytest.raises(ValueError, match="limit >= 1, got limit=0"):
+            engine.limit = 0
 
 
 class TestUnregisteredTasks:
@@ -300,6 +323,29 @@ class TestTasksThatDoDamage:
         assert app.conf.humanize(with_defaults=True) == before
         assert app.conf.task_routes == {"a": {"queue": "a"}}
         assert app.conf.beat_schedule == {}
+
+    def test_settings_of_any_type(self, app):
+        """Values that compare as they like, tuples, and 1 for True: each comes back as it was."""
+
+        class Odd:
+            def __eq__(self, other):
+                raise ValueError("ambiguous")
+
+            __hash__ = None
+
+        odd = Odd()
+        app.conf.update(
+            beat_schedule={"x": {"options": odd}},
+            broker_transport_options={"a": 1},
+            task_routes=({"a": {"queue": "q"}},),
+        )
+        with EagerEngine(app):
+            app.conf.beat_schedule["x"]["options"] = Odd()
+            app.conf.broker_transport_options["a"] = True
+            app.conf.task_routes[0]["a"]["queue"] = "other"
+        assert app.conf.beat_schedule["x"]["options"] is odd
+        assert app.conf.broker_transport_options["a"] is not True
+        assert app.conf.task_routes == ({"a": {"queue": "q"}},)
 
     def test_a_default_that_is_changed_in_place(self, app):
         """Celery's own defaults are shared by nobody but this app; they come back too."""

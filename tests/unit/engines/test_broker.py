@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from celery.exceptions import Reject
 from kombu import Connection, Exchange, Queue
+from kombu.common import Broadcast
 
-from pytest_taskprogress import EagerEngine
+from pytest_taskprogress import EagerEngine, NeedsRealWorker
 from pytest_taskprogress.engines.broker import Broker
 
 
@@ -136,3 +137,58 @@ def test_requeue_by_a_task(app):
     with EagerEngine(app) as engine:
         assert engine.run(once_more).states == ["SUCCESS"]
     assert attempts == [False, True]
+
+
+QUEUES = [
+    Queue("celery"),
+    Queue("fan", Exchange("all", "fanout")),
+    Queue("fan2", Exchange("all", "fanout")),
+    Broadcast("everybody"),
+    Queue("heads", Exchange("heads", "headers")),
+    Queue("letters", Exchange("topics", "topic"), routing_key="letter.#"),
+]
+
+
+@pytest.mark.parametrize(
+    ("options", "runs"),
+    [
+        ({"queue": "fan"}, 2),
+        ({"queue": "everybody"}, 1),
+        ({"queue": "letters"}, 1),
+        ({"exchange": "topics", "routing_key": "letter.blue"}, 1),
+    ],
+    ids=["fanout", "broadcast", "topic", "by exchange"],
+)
+def test_exchanges(app, options, runs):
+    """A message is run once for each queue that its exchange has for it."""
+    app.conf.task_queues = QUEUES
+    ran = []
+
+    @app.task(bind=True)
+    def task(self):
+        ran.append(self.request.id)
+
+    with EagerEngine(app) as engine:
+        engine.run(task.s().set(**options))
+        assert not engine._turns.broker.delivered
+    assert len(ran) == runs
+
+
+def test_an_exchange_of_another_kind(app):
+    """What Kombu's transports do not know says so; other queues go on."""
+    app.conf.task_queues = QUEUES
+
+    @app.task
+    def task():
+        return 1
+
+    with EagerEngine(app) as engine:
+        with pytest.raises(NeedsRealWorker, match="'heads' is of type 'headers'"):
+            task.apply_async(queue="heads")
+        assert engine.run(task.s().set(exchange="topics", routing_key="letter.x")).result == 1
+
+
+def test_somebody_who_consumes(engine, app):
+    """Nobody but the worker takes messages."""
+    with app.connection_for_read() as connection, pytest.raises(NeedsRealWorker, match="'mine'"):
+        connection.SimpleQueue("mine").get(block=False)

@@ -265,7 +265,7 @@ class TestOthers:
 
 class TestInstallation:
     def test_one_from_before(self, app, add):
-        """Who has the app's control from before speaks to the engine's worker, while it is there."""
+        """Who has the app's control from before speaks to the engine's worker meanwhile."""
         control = app.control
         kind = type(control.mailbox)
         with EagerEngine(app) as engine:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from pathlib import Path
 
 import celery
@@ -13,6 +14,7 @@ from celery import Task, chain, chord, group, signals
 from celery._state import _tls
 from celery.app import trace
 from celery.worker import state as worker_state
+from kombu import Exchange, Queue
 
 from pytest_taskprogress import EagerEngine, Observer
 
@@ -297,3 +299,54 @@ def test_settings_that_changed_in_between(app):
     with EagerEngine(app) as engine:
         assert engine.run(b).result == "second"
     assert app.amqp is amqp
+
+
+def test_what_a_project_set_on_amqp(app):
+    """What a project changed by itself is there in the engine too."""
+    app.amqp.argsrepr_maxsize = 10
+    app.amqp.queues.add(Queue("mine", Exchange("mine-exchange", "topic"), routing_key="mine"))
+
+    @app.task(bind=True, name="b")
+    def b(self):
+        return [self.request.delivery_info["exchange"], self.app.amqp.argsrepr_maxsize]
+
+    queues = app.amqp.queues
+    with EagerEngine(app) as engine:
+        assert engine.run(b.s().set(queue="mine")).result == ["mine-exchange", 10]
+        engine.run(b.s().set(queue="made up"))
+    assert app.amqp.queues is queues
+    assert set(queues) == {"celery", "mine"}
+
+
+def test_routes_that_were_used_before(app):
+    """Routes of a test do not reach a router that the app had before."""
+    app.task(lambda_free, name="b")
+    assert app.amqp.router
+    with EagerEngine(app):
+        app.conf.update(task_routes={"b": {"queue": "first"}})
+    assert app.amqp.router.route({}, "b")["queue"].name == "celery"
+
+
+def lambda_free():
+    """A task."""
+
+
+def test_nothing_is_kept(app):
+    """An app that had many engines is not larger than one that had few."""
+
+    @app.task
+    def add(x, y):
+        return x + y
+
+    def objects(times):
+        for _ in range(times):
+            with EagerEngine(app) as engine:
+                engine.run(add, 1, 2)
+                left = weakref.ref(engine)
+            del engine
+        gc.collect()
+        assert left() is None
+        return len(gc.get_objects())
+
+    objects(5)
+    assert abs(objects(5) - objects(30)) < 25

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from celery.exceptions import ImproperlyConfigured
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.schedules import crontab, schedule
 
@@ -156,6 +157,42 @@ class TestRateLimits:
             for n in range(3):
                 limited.delay(n)
         assert log == list(enumerate(times))
+
+    @pytest.mark.parametrize("rate", ["1001/s", "2079/s", "999999/s"])
+    def test_odd_rates(self, app, engine, rate):
+        """Whatever the rate, its tasks come to an end."""
+
+        @app.task(rate_limit=rate)
+        def limited():
+            return 1
+
+        with engine.paused():
+            results = [limited.delay() for _ in range(20)]
+        assert {each.state for each in results} == {"SUCCESS"}
+
+    def test_a_token_that_is_half_there(self, app, engine, log):
+        """A turn comes a period after the last one, to the microsecond."""
+
+        @app.task(rate_limit="7/m")
+        def limited():
+            log.append(engine.clock.monotonic())
+
+        app.conf.beat_schedule = {"often": {"task": limited.name, "schedule": 5}}
+        engine.beat(until=20)
+        with engine.paused():
+            planned = [each.at for each in engine.pending]
+        assert log[:2] == [5.0, 13.571429]
+        assert log[2:] == planned
+
+    def test_a_rate_that_is_none(self, app, engine):
+        """A rate that nobody can read is told with the task and the value."""
+
+        @app.task(rate_limit="fast", name="limited")
+        def limited():
+            return 1
+
+        with pytest.raises(ImproperlyConfigured, match="'limited' has rate_limit='fast'"):
+            limited.delay()
 
     def test_others_go_on(self, app, engine, note, log):
         """Only the limited type waits; the clock jumps when nothing else can run."""
@@ -345,6 +382,28 @@ class TestBeat:
             assert log == []
             assert len(engine.pending) == 2
         assert log == [("often", 40.0), ("often", 40.0)]
+
+    def test_a_task_that_takes_longer_than_its_period(self, app, engine, log):
+        """What is due while a task runs is published once it is over, and nothing after the end."""
+
+        @app.task
+        def slow():
+            log.append(engine.clock.monotonic())
+            engine.clock.advance(25)
+
+        app.conf.beat_schedule = {"slow": {"task": slow.name, "schedule": 10}}
+        assert engine.beat(until=100) == 4
+        assert log == [10.0, 35.0, 60.0, 85.0]
+        assert engine.clock.monotonic() == 110.0
+
+    def test_a_schedule_that_changes(self, app, engine, entries, note, log):
+        """Entries that are added, changed or removed later are followed."""
+        engine.beat(until=20)
+        del entries["often"]
+        app.add_periodic_task(5, note.s("added"), name="added")
+        log.clear()
+        assert engine.beat(until=60) == 9
+        assert log[-2:] == [("added", 60.0), ("minutely", 60.0)]
 
     def test_options(self, app, engine, note):
         """Options of an entry are used, and the header of beat is there."""

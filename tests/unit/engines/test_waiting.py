@@ -105,6 +105,13 @@ class TestTheWorkerWorks:
             results = ResultSet([add.delay(1, 1), add.delay(2, 2)])
             assert getattr(results, how)() == [2, 4]
 
+    def test_many_results(self, engine, add):
+        """Waiting for many results looks at each of them once."""
+        with engine.paused():
+            result = group(add.s(n, n) for n in range(500)).delay()
+            assert sum(result.get()) == 500 * 499
+        assert sum(engine.backend.reads.values()) <= 1500
+
     def test_the_limit(self, engine, app):
         """Waiting while a task requeues itself for ever ends at the limit."""
         engine.limit = 20
@@ -250,3 +257,41 @@ class TestThreads:
             assert waiting.result(10) == "done"
             worker.join()
             waiter.shutdown()
+
+    def test_nobody_is_in_a_task_by_accident(self, app):
+        """Threads that are started while another one runs a task are threads of the test."""
+        at_once, most = [], []
+
+        @app.task
+        def work(n):
+            at_once.append(n)
+            most.append(len(at_once))
+            at_once.remove(n)
+            return n
+
+        for _ in range(5):
+            with EagerEngine(app), ThreadPoolExecutor(8) as pool:
+                done = list(pool.map(lambda n: work.delay(n).get(), range(40)))
+            assert done == list(range(40))
+        assert set(most) == {1}
+
+    def test_many_of_one_task(self, engine, app, add):
+        """Threads of one task take turns, and each gets its result."""
+
+        @app.task
+        def fans_out():
+            def wait(n):
+                with allow_join_result():
+                    return add.delay(n, n).get()
+
+            with ThreadPoolExecutor(8) as pool:
+                return list(pool.map(wait, range(24)))
+
+        for _ in range(5):
+            assert engine.run(fans_out).result == [2 * n for n in range(24)]
+
+    def test_a_result_that_comes_meanwhile(self, engine, add):
+        """What was written while somebody looked is not waited for."""
+        with engine.paused():
+            result = add.delay(1, 2)
+            assert result.get(on_interval=engine.drain) == 3
