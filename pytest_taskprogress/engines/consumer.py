@@ -6,7 +6,6 @@ replaced is what a worker has around it: the event loop, the timer thread and th
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -26,18 +25,13 @@ from kombu.serialization import prepare_accept_content
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import MalformedMessageError
 from pytest_taskprogress.core.messages import as_repr, as_text
-from pytest_taskprogress.engines.internals import (
-    Consumer,
-    worker_state,
-)
+from pytest_taskprogress.engines.internals import Consumer, worker_state
 from pytest_taskprogress.engines.keeping import replace
 from pytest_taskprogress.engines.pool import Pool
 from pytest_taskprogress.engines.threads import Threads
 from pytest_taskprogress.engines.timer import Bucket, Timer
 
 __all__ = ["InProcessConsumer", "unregistered"]
-
-logger = logging.getLogger(__name__)
 
 
 class _Strategies(dict[str, Callable[..., Any]]):

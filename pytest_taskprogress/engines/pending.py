@@ -82,7 +82,7 @@ class Pending:
         return len(self._broker.waiting) + len(self._consumer.timer)
 
     def __bool__(self) -> bool:
-        return bool(self._broker.waiting) or bool(self._consumer.timer)
+        return self.due()
 
     def __iter__(self) -> Iterator[PendingTask]:
         timer = self._consumer.timer

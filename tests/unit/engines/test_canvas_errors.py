@@ -22,26 +22,8 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 @pytest.fixture
-def heard():
-    """What errbacks noted, in order."""
-    return []
-
-
-@pytest.fixture
-def t(app, heard):
+def t(app, heard, tasks):
     """The tasks of a test, by their names."""
-
-    @app.task(name="add")
-    def add(x, y=1):
-        return x + y
-
-    @app.task(name="total")
-    def total(numbers):
-        return sum(numbers)
-
-    @app.task(name="fails")
-    def fails(*args):
-        raise ValueError("broken")
 
     @app.task(name="fails_too")
     def fails_too(*args):
@@ -63,7 +45,9 @@ def t(app, heard):
     def bound(self, task_id):
         heard.append(("bound", task_id, self.request.parent_id, self.request.root_id))
 
-    return SimpleNamespace(**{k: v for k, v in locals().items() if k not in {"app", "heard"}})
+    return SimpleNamespace(
+        **{k: v for k, v in locals().items() if k not in {"app", "heard", "tasks"}}, **vars(tasks)
+    )
 
 
 #: What an errback of the new style is told of a task that fails, and of a body that never runs.

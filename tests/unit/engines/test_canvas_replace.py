@@ -14,30 +14,12 @@ from celery import chain, chord, group
 
 
 @pytest.fixture
-def heard():
-    """What the tasks of a test noted, in order."""
-    return []
-
-
-@pytest.fixture
-def t(app, heard):
+def t(app, heard, tasks):
     """The tasks of a test, by their names."""
-
-    @app.task(name="add")
-    def add(x, y=1):
-        return x + y
-
-    @app.task(name="total")
-    def total(numbers):
-        return sum(numbers)
 
     @app.task(name="listed")
     def listed(*args):
         return list(args)
-
-    @app.task(name="fails")
-    def fails(*args):
-        raise ValueError("broken")
 
     @app.task(name="note")
     def note(*args):
@@ -47,7 +29,9 @@ def t(app, heard):
     def errback(request, exc, traceback):
         heard.append((request.id, repr(exc)))
 
-    return SimpleNamespace(**{k: v for k, v in locals().items() if k not in {"app", "heard"}})
+    return SimpleNamespace(
+        **{k: v for k, v in locals().items() if k not in {"app", "heard", "tasks"}}, **vars(tasks)
+    )
 
 
 #: By what a task is replaced, and the result that it has then.

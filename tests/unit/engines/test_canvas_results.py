@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 from celery import chain, chord, group
 from celery.exceptions import IncompleteStream
@@ -20,22 +18,9 @@ from pytest_taskprogress import DeadlockError
 
 
 @pytest.fixture
-def t(app):
+def t(tasks):
     """The tasks of a test, by their names."""
-
-    @app.task(name="add")
-    def add(x, y=1):
-        return x + y
-
-    @app.task(name="total")
-    def total(numbers):
-        return sum(numbers)
-
-    @app.task(name="fails")
-    def fails(*args):
-        raise ValueError("broken")
-
-    return SimpleNamespace(add=add, total=total, fails=fails)
+    return tasks
 
 
 class TestFamily:

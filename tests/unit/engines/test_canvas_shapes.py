@@ -19,22 +19,8 @@ SINCE_5_7: Final = celery.VERSION[:2] >= (5, 7)
 
 
 @pytest.fixture
-def heard():
-    """What the tasks of a test noted, in order."""
-    return []
-
-
-@pytest.fixture
-def t(app, heard):
+def t(app, heard, tasks):
     """The tasks of a test, by their names."""
-
-    @app.task(name="add")
-    def add(x, y=1):
-        return x + y
-
-    @app.task(name="total")
-    def total(numbers):
-        return sum(numbers)
 
     @app.task(name="listed")
     def listed(*args, **kwargs):
@@ -44,7 +30,7 @@ def t(app, heard):
     def note(*args):
         heard.append(args)
 
-    return SimpleNamespace(add=add, total=total, listed=listed, note=note)
+    return SimpleNamespace(**vars(tasks), listed=listed, note=note)
 
 
 #: Canvases, and what `get()` returns.
