@@ -69,7 +69,10 @@ def _is_same(container: Any, content: Any) -> bool:
     if len(container) != len(content):
         return False
     if type(container) is dict:
-        return all(content.get(key, _ABSENT) is value for key, value in container.items())
+        # In the same order too, which is so if nothing was done to it.
+        return all(map(is_, container, content)) and all(
+            map(is_, container.values(), content.values())
+        )
     if type(container) is list:
         return all(map(is_, container, content))
     return bool(container == content)

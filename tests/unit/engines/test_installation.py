@@ -246,6 +246,7 @@ def test_first_use(app):
         Observer(self).update("half", current=50)
 
     assert app.amqp  # looked at by the snapshot
+    assert app.control
     app.finalize()
     before = snapshot(app)
     with EagerEngine(app) as engine:
