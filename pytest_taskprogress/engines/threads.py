@@ -13,6 +13,7 @@ from pytest_taskprogress.engines.keeping import replace
 
 __all__ = ["Step", "Threads", "is_stray"]
 
+_MAIN: Final = threading.main_thread().ident
 _strangers: Final[WeakSet[threading.Thread]] = WeakSet()
 
 
@@ -22,11 +23,10 @@ def is_stray(task_id: str) -> bool:
     Args:
         task_id: Which task is written about; one that runs now may be written about by any thread.
     """
-    return (
-        bool(_strangers)
-        and threading.current_thread() in _strangers
-        and task_id not in worker_state.requests
-    )
+    # Every report asks: for most of them this is the answer.
+    if threading.get_ident() == _MAIN:
+        return False
+    return threading.current_thread() in _strangers and task_id not in worker_state.requests
 
 
 class Step:
