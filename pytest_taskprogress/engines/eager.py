@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -17,13 +16,11 @@ from celery.local import Proxy
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import (
     CircularCanvasError,
-    DrainLimitExceeded,
     EngineError,
     EngineNotInstalled,
     ForeignTaskError,
     ListenerError,
     NotATaskError,
-    TaskProgressWarning,
     UnregisteredTaskError,
 )
 from pytest_taskprogress.core.messages import as_text
@@ -179,7 +176,7 @@ class EagerEngine:
             undo.enter_context(self._turns.working_on(pending, self._deadlock))
             self._capture.register()
             undo.callback(self._capture.deregister)
-            undo.callback(self._leave_threads)
+            undo.callback(lambda: self._findings.tell_threads(threads.leave()))
             yield self
         self.check_listeners()
 
@@ -328,22 +325,8 @@ class EagerEngine:
         if not beat:
             message = f"{self.app!r} has no periodic tasks: its beat_schedule is empty"
             raise EngineError(message)
-        published, at_once = 0, 0
-        due, next_at = beat.due()
-        # A task may have moved the clock past the end: then nothing more is published.
-        while (now := self._clock.monotonic()) <= last and (due or next_at <= last):
-            if at_once > self.limit:
-                message = f"limit={self.limit} periodic tasks are due at once: {', '.join(due)}"
-                raise DrainLimitExceeded(message)
-            for name in due:
-                with self._turns.broker.held():
-                    beat.publish(name)
-            published += len(due)
-            self._pass_time(now if due else next_at)
-            at_once = at_once + len(due) if self._clock.monotonic() == now else 0
-            due, next_at = beat.due()
-        self._pass_time(last)
-        return published
+        held, limit = self._turns.broker.held, self.limit
+        return beat.run(last, limit=limit, publishing=held, pass_time=self._pass_time)
 
     def _pass_time(self, until: float) -> None:
         if not self._turns.paused:
@@ -383,16 +366,6 @@ class EagerEngine:
             return str(self.backend.peek(task_id)["status"])
         except Exception as error:  # noqa: BLE001 - a record that cannot be read
             return f"unreadable: {as_text(error)}"
-
-    def _leave_threads(self) -> None:
-        names = self._turns.threads.leave()
-        if names:
-            message = (
-                f"tasks left threads running: {', '.join(names)}. What they write about their tasks"
-                " from now on is dropped; join them before the task returns, as a worker's process"
-                " may end at any time after that"
-            )
-            warnings.warn(message, TaskProgressWarning, stacklevel=2)
 
     def check_listeners(self) -> None:
         """Raise what listeners raised, once.

@@ -56,6 +56,16 @@ class Findings:
             self._told += 1
             _warn(f"a worker threw a message away: {self.discarded[self._told - 1]}", None)
 
+    def tell_threads(self, names: list[str]) -> None:
+        """Warn of threads that tasks left running."""
+        if names:
+            _warn(
+                f"tasks left threads running: {', '.join(names)}. What they write about their tasks"
+                " from now on is dropped; join them before the task returns, as a worker's process"
+                " may end at any time after that",
+                None,
+            )
+
     def clear(self) -> None:
         """Forget all of it."""
         self.discarded.clear()

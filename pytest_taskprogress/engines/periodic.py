@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
 from celery.beat import Scheduler
 
 from pytest_taskprogress.core.clock import VirtualClock
+from pytest_taskprogress.core.errors import DrainLimitExceeded
 
 __all__ = ["Beat"]
 
@@ -66,3 +69,42 @@ class Beat:
         entry = scheduler.schedule[name]
         scheduler.reserve(entry)
         scheduler.apply_async(entry, producer=None, advance=False)
+
+    def run(
+        self,
+        last: float,
+        *,
+        limit: int,
+        publishing: Callable[[], AbstractContextManager[None]],
+        pass_time: Callable[[float], object],
+    ) -> int:
+        """Publish what is due, as it becomes due.
+
+        Args:
+            last: Reading of the clock up to which entries are due.
+            limit: How many may be due at one time.
+            publishing: Entered around each publication.
+            pass_time: Lets time pass until a reading of the clock, and run what is due by then.
+
+        Returns:
+            How many entries were published.
+
+        Raises:
+            DrainLimitExceeded: If more than the limit are due at once.
+        """
+        published, at_once = 0, 0
+        due, next_at = self.due()
+        # A task may have moved the clock past the end: then nothing more is published.
+        while (now := self._clock.monotonic()) <= last and (due or next_at <= last):
+            if at_once > limit:
+                message = f"{limit=} periodic tasks are due at once: {', '.join(due)}"
+                raise DrainLimitExceeded(message)
+            for name in due:
+                with publishing():
+                    self.publish(name)
+            published += len(due)
+            pass_time(now if due else next_at)
+            at_once = at_once + len(due) if self._clock.monotonic() == now else 0
+            due, next_at = self.due()
+        pass_time(last)
+        return published
