@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tarfile
-import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -97,13 +96,11 @@ def redis_server(folder):
         return
     port = _free_port()
     options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--dir", str(folder)]
-    with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as server:
+    with subprocess.Popen([program, *options], stdout=subprocess.PIPE, text=True) as server:
         try:
-            while not _reachable(port):
-                if server.poll() is not None:
-                    message = f"{program} ended at once, on port {port}"
-                    raise RuntimeError(message)
-                time.sleep(0.05)
+            if not any("Ready to accept connections" in line for line in server.stdout):
+                message = f"{program} ended at once, on port {port}"
+                raise RuntimeError(message)
             yield f"127.0.0.1:{port}"
         finally:
             server.terminate()
@@ -113,8 +110,3 @@ def _free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def _reachable(port):
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
