@@ -200,7 +200,6 @@ class EagerEngine:
         self._capture.clear()
         self._atom_notifier.errors.clear()
         self._findings.clear()
-        self._beat = None
 
     # -- running ----------------------------------------------------------------------------------
 
