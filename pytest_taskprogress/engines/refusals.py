@@ -79,5 +79,8 @@ def refused_value(
 
 
 def _described(path: str, part: object) -> str:
-    itself = ", which contains itself" if contains_itself(part) else ""
-    return f"{path} = {as_repr(part)} of type {type(part).__name__}{itself}"
+    kind = type(part).__name__
+    if contains_itself(part):
+        # Without its repr, which may have no end.
+        return f"{path}, a {kind} which contains itself"
+    return f"{path} = {as_repr(part)} of type {kind}"
