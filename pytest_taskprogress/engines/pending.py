@@ -45,10 +45,9 @@ class Pending:
             if self._broker.waiting:
                 message = self._broker.take()
                 return lambda: self._consumer.handle(message)
-            timer = self._consumer.timer
-            if timer.next_at > until or not timer:
+            if not self.due(until):
                 return None
-            call = timer.take()
+            call = self._consumer.timer.take()
             return lambda: self._consumer.make(call)
 
     def receive_scheduled(self) -> None:

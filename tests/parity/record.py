@@ -276,3 +276,11 @@ def _task_id(sender, kwargs):
         message = kwargs["message"]
         return message.headers.get("id") or message.properties.get("correlation_id")
     return sender.request.id
+
+
+def has_effect(backend, task_id):
+    """Whether a key-value backend will keep what is stored for a task now: SUCCESS is final."""
+    try:
+        return backend.get_state(task_id) != "SUCCESS"
+    except ValueError:  # a record that cannot be read
+        return True

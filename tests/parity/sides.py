@@ -22,7 +22,7 @@ from kombu import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES, memory
 
 from pytest_taskprogress import EagerEngine
-from tests.parity.record import WAKE, Recorder, freeze, outcome
+from tests.parity.record import WAKE, Recorder, freeze, has_effect, outcome
 from tests.servers import close_client
 
 #: Seconds after which a run has failed, not finished; nothing comes near it.
@@ -212,10 +212,7 @@ class Recording:
 
     def store_result(self, task_id, result, state, *args, **kwargs):
         """Store, and tell whether it had an effect."""
-        try:
-            kept = self.get_state(task_id) != "SUCCESS"
-        except ValueError:
-            kept = True
+        kept = has_effect(self, task_id)
         value = super().store_result(task_id, result, state, *args, **kwargs)
         if task_id is not None:
             Recording.recorder.wrote(task_id, state, kept=kept)

@@ -19,6 +19,7 @@ from celery.exceptions import Ignore, Reject
 from celery.result import AsyncResult
 
 from pytest_taskprogress import EagerEngine, Observer, ProgressTask, TaskProgressWarning
+from tests.parity.record import has_effect
 
 VERSION = celery.VERSION[:2]
 
@@ -35,10 +36,7 @@ class RecordingBackend(CacheBackend):
 
     def store_result(self, task_id, result, state, *args, **kwargs):
         """Store, and remember whether it had an effect."""
-        try:
-            kept = self.get_state(task_id) != "SUCCESS"
-        except ValueError:
-            kept = True
+        kept = has_effect(self, task_id)
         value = super().store_result(task_id, result, state, *args, **kwargs)
         with self.written:
             self.writes.append((task_id, state, kept))

@@ -222,20 +222,6 @@ class TestThreads:
             sums = list(pool.map(lambda n: add.delay(n, n).get(), range(100)))
         assert sums == [2 * n for n in range(100)]
 
-    def test_of_a_task(self, engine, app, add):
-        """A task may wait in threads of its own, and join them."""
-
-        @app.task
-        def fans_out():
-            def wait(n):
-                with allow_join_result():
-                    return add.delay(n, n).get()
-
-            with ThreadPoolExecutor(2) as pool:
-                return list(pool.map(wait, range(4)))
-
-        assert engine.run(fans_out).result == [0, 2, 4, 6]
-
     def test_that_wait_for_a_running_task(self, engine, app):
         """A thread waits for a task that another thread runs."""
         running, go_on = threading.Event(), threading.Event()
@@ -275,8 +261,9 @@ class TestThreads:
             assert done == list(range(40))
         assert set(most) == {1}
 
-    def test_many_of_one_task(self, engine, app, add):
-        """Threads of one task take turns, and each gets its result."""
+    @pytest.mark.parametrize(("threads", "tasks"), [(2, 4), (8, 24)])
+    def test_of_a_task(self, engine, app, add, threads, tasks):
+        """A task may wait in threads of its own, and join them: they take turns."""
 
         @app.task
         def fans_out():
@@ -284,11 +271,11 @@ class TestThreads:
                 with allow_join_result():
                     return add.delay(n, n).get()
 
-            with ThreadPoolExecutor(8) as pool:
-                return list(pool.map(wait, range(24)))
+            with ThreadPoolExecutor(threads) as pool:
+                return list(pool.map(wait, range(tasks)))
 
         for _ in range(5):
-            assert engine.run(fans_out).result == [2 * n for n in range(24)]
+            assert engine.run(fans_out).result == [2 * n for n in range(tasks)]
 
     def test_a_result_that_comes_meanwhile(self, engine, add):
         """What was written while somebody looked is not waited for."""
