@@ -10,8 +10,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from pytest_taskprogress.core.aborts import AbortRequest as AbortRequest
     from pytest_taskprogress.core.clock import Clock as Clock
     from pytest_taskprogress.core.clock import VirtualClock as VirtualClock
+    from pytest_taskprogress.core.errors import AbortUnsupported as AbortUnsupported
     from pytest_taskprogress.core.errors import CircularCanvasError as CircularCanvasError
     from pytest_taskprogress.core.errors import DeadlockError as DeadlockError
     from pytest_taskprogress.core.errors import DrainLimitExceeded as DrainLimitExceeded
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
     from pytest_taskprogress.core.errors import ForeignTaskError as ForeignTaskError
     from pytest_taskprogress.core.errors import ListenerError as ListenerError
     from pytest_taskprogress.core.errors import MalformedMessageError as MalformedMessageError
+    from pytest_taskprogress.core.errors import MomentNotReached as MomentNotReached
     from pytest_taskprogress.core.errors import NeedsRealWorker as NeedsRealWorker
     from pytest_taskprogress.core.errors import NotATaskError as NotATaskError
     from pytest_taskprogress.core.errors import ProgressValueError as ProgressValueError
+    from pytest_taskprogress.core.errors import TaskAborted as TaskAborted
     from pytest_taskprogress.core.errors import TaskProgressError as TaskProgressError
     from pytest_taskprogress.core.errors import TaskProgressWarning as TaskProgressWarning
     from pytest_taskprogress.core.errors import UnregisteredTaskError as UnregisteredTaskError
@@ -40,13 +44,20 @@ if TYPE_CHECKING:
     from pytest_taskprogress.listeners.base import Listener as Listener
     from pytest_taskprogress.listeners.capturing import CaptureListener as CaptureListener
     from pytest_taskprogress.listeners.notifier import Notifier as Notifier
+    from pytest_taskprogress.tasks.abortable import AbortableTask as AbortableTask
     from pytest_taskprogress.tasks.base import ProgressTask as ProgressTask
     from pytest_taskprogress.tasks.observer import Observer as Observer
+    from pytest_taskprogress.tasks.results import AbortableAsyncResult as AbortableAsyncResult
+    from pytest_taskprogress.tasks.results import abort as abort
 
 __version__: Final = "0.1.0"
 
 #: Public name -> the module that has it.
 _HOMES: Final = {
+    "AbortRequest": "core.aborts",
+    "AbortUnsupported": "core.errors",
+    "AbortableAsyncResult": "tasks.results",
+    "AbortableTask": "tasks.abortable",
     "CaptureListener": "listeners.capturing",
     "CircularCanvasError": "core.errors",
     "Clock": "core.clock",
@@ -62,6 +73,7 @@ _HOMES: Final = {
     "Listener": "listeners.base",
     "ListenerError": "core.errors",
     "MalformedMessageError": "core.errors",
+    "MomentNotReached": "core.errors",
     "NeedsRealWorker": "core.errors",
     "NotATaskError": "core.errors",
     "NotSerializable": "engines.refusals",
@@ -72,12 +84,14 @@ _HOMES: Final = {
     "Progress": "core.progress",
     "ProgressTask": "tasks.base",
     "ProgressValueError": "core.errors",
+    "TaskAborted": "core.errors",
     "TaskProgressError": "core.errors",
     "TaskProgressWarning": "core.errors",
     "TaskRun": "engines.run",
     "Transition": "core.transitions",
     "UnregisteredTaskError": "core.errors",
     "VirtualClock": "core.clock",
+    "abort": "tasks.results",
     "check_transition": "core.states",
 }
 

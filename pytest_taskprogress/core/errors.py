@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytest_taskprogress.core.messages import as_text
 
 __all__ = [
+    "AbortUnsupported",
     "CircularCanvasError",
     "DeadlockError",
     "DrainLimitExceeded",
@@ -13,9 +16,11 @@ __all__ = [
     "ForeignTaskError",
     "ListenerError",
     "MalformedMessageError",
+    "MomentNotReached",
     "NeedsRealWorker",
     "NotATaskError",
     "ProgressValueError",
+    "TaskAborted",
     "TaskProgressError",
     "TaskProgressWarning",
     "UnregisteredTaskError",
@@ -28,6 +33,27 @@ class TaskProgressError(Exception):
 
 class TaskProgressWarning(UserWarning):
     """Something that a task did works, but not as its author is likely to think."""
+
+
+class TaskAborted(TaskProgressError):
+    """A task was asked to abort: raised in the task by a check, and by `get()` of its result.
+
+    Attributes:
+        task_id: Id of the task.
+        meta: In a client: the last progress of the task. Empty in the task itself.
+    """
+
+    def __init__(self, task_id: str, meta: dict[str, Any] | None = None) -> None:
+        super().__init__(task_id)
+        self.task_id = task_id
+        self.meta = meta or {}
+
+    def __str__(self) -> str:
+        return f"the task {self.task_id} was aborted"
+
+
+class AbortUnsupported(TaskProgressError, NotImplementedError):
+    """A task was to be aborted whose result backend does not keep the request."""
 
 
 class ProgressValueError(TaskProgressError, ValueError):
@@ -56,6 +82,10 @@ class CircularCanvasError(EngineError, ValueError):
 
 class MalformedMessageError(EngineError, ValueError):
     """A message lacks what every task message has: a real worker stops when it gets one."""
+
+
+class MomentNotReached(EngineError, AssertionError):
+    """An event of a scenario never happened: the run did not come to its moment."""
 
 
 class NeedsRealWorker(EngineError, NotImplementedError):

@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, Final
 
 from celery import states as celery_states
 from celery.exceptions import ImproperlyConfigured
 from kombu.exceptions import EncodeError
 
+from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.callsite import frame_outside
 from pytest_taskprogress.core.clock import Clock
 from pytest_taskprogress.core.states import (
+    ABORTED,
     EXCEPTION_STATES,
     PENDING,
     RETRY,
@@ -27,21 +29,15 @@ from pytest_taskprogress.core.states import (
 )
 from pytest_taskprogress.core.transitions import Source, Transition
 from pytest_taskprogress.engines.chords import CountsChords
+from pytest_taskprogress.engines.plain import EXACT_SERIALIZERS, copied, is_plain
 from pytest_taskprogress.engines.refusals import NotSerializable, refused_arguments, refused_value
 from pytest_taskprogress.engines.store import Record, Store, Waiter
 from pytest_taskprogress.engines.threads import is_stray
+from pytest_taskprogress.tasks.aborting import is_request, task_of
 
 __all__ = ["FakeBackend"]
 
 _URL: Final = "taskprogress://"
-
-#: Values of these exact types cannot be changed by anybody and come back from JSON and pickle as
-#: they went in, so that a copy of the dict that holds them is the round trip.
-_PLAIN: Final = frozenset({str, int, float, bool, type(None)})
-_NAMES: Final = frozenset({str})
-_EXACT_SERIALIZERS: Final = frozenset({"json", "pickle"})
-#: Python refuses to write an integer of thousands of digits as text; up to here none does.
-_LARGEST: Final = 2**63
 
 #: Frames of these packages report on behalf of somebody; the first frame above them is the source.
 _REPORTERS: Final = ("celery.", "pytest_taskprogress.")
@@ -49,21 +45,9 @@ _REPORTERS: Final = ("celery.", "pytest_taskprogress.")
 _WORKER: Final = ("celery.app.trace", "celery.worker.")
 
 
-def _is_plain(values: Iterable[Any]) -> bool:
-    for value in values:
-        kind = type(value)
-        if kind not in _PLAIN or (kind is int and not -_LARGEST < value < _LARGEST):
-            return False
-    return True
-
-
 def _key(key: bytes | str) -> bytes:
     """A key as it is stored; Celery's key-value backends take text too."""
     return key if type(key) is bytes else str(key).encode()
-
-
-def _copied(value: Any) -> Any:
-    return value.copy() if type(value) is dict else value
 
 
 def _source() -> Source | None:
@@ -133,7 +117,7 @@ class FakeBackend(CountsChords):
             self.expires if failure_expires is None else self.prepare_expires(failure_expires)
         )
         self._lazy = (
-            self.serializer in _EXACT_SERIALIZERS
+            self.serializer in EXACT_SERIALIZERS
             and self.content_type in self.accept
             and not getattr(self, "compression", None)
             and not app.conf.find_value_for_key("extended", "result")
@@ -175,6 +159,17 @@ class FakeBackend(CountsChords):
             subscriber: Called in the thread that wrote, one write at a time.
         """
         self._store.subscribers.append(subscriber)
+
+    def watch_aborts(
+        self, on_asked: Callable[[AbortRequest], object], on_read: Callable[[str], object]
+    ) -> None:
+        """Say who is told of requests to abort.
+
+        Args:
+            on_asked: Called when a task is asked to abort.
+            on_read: Called with the id of a record before it is read, in the thread that reads.
+        """
+        self._store.on_asked, self._store.on_read = on_asked, on_read
 
     def wait_with(self, waiter: Waiter) -> None:
         """Say what makes results come, instead of waiting for other threads to write them.
@@ -240,7 +235,7 @@ class FakeBackend(CountsChords):
             readable = old is None or old.readable
             if readable and self._may_wait(result, state, old_state):
                 store.reads[task_id] += 1
-                value = _copied(result)
+                value = copied(result)
                 if stored:
                     self._store_plain(key, task_id, value, state, traceback, request)
             else:
@@ -248,7 +243,10 @@ class FakeBackend(CountsChords):
                     task_id, result, state, traceback, request, kwargs
                 )
             store.changed()
-            if store.subscribers:
+            if state == ABORTED and is_request(task_id):
+                # No state of a task, but what somebody asks of it.
+                store.tell_asked(task_of(task_id), source)
+            elif store.subscribers:
                 ended = state in TERMINAL_STATES or state == RETRY
                 store.tell(
                     "retry" if state == RETRY else "task",
@@ -257,7 +255,7 @@ class FakeBackend(CountsChords):
                     old_state,
                     state,
                     value.copy() if type(value) is dict else {},
-                    _copied(value) if ended else None,
+                    copied(value) if ended else None,
                     stored,
                     source,
                 )
@@ -268,9 +266,7 @@ class FakeBackend(CountsChords):
         if not self._lazy or state in EXCEPTION_STATES or old_state in EXCEPTION_STATES:
             # Exceptions are prepared, and a broken record is found out, by Celery's own code.
             return False
-        if type(result) is not dict:
-            return _is_plain((result,))
-        return _NAMES.issuperset(map(type, result)) and _is_plain(result.values())
+        return is_plain(result)
 
     def _store_plain(
         self,
@@ -340,6 +336,15 @@ class FakeBackend(CountsChords):
             encode=self.encode,
             reason=reason,
         )
+
+    # -- Celery's interface: reading --------------------------------------------------------------
+
+    def get_task_meta(self, task_id: str, cache: bool = True) -> dict[str, Any]:
+        """Return the record of a task."""
+        if self._store.on_read is not None:
+            self._store.on_read(task_id)
+        meta: dict[str, Any] = super().get_task_meta(task_id, cache)
+        return meta
 
     # -- Celery's interface: the key-value store --------------------------------------------------
 

@@ -74,6 +74,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         app: The app of the worker.
         clock: What `eta`, `countdown`, expiry and rate limits go by.
         threads: Tells whether a thread is in a task.
+        on_start: Called with a request before it is executed.
         on_discarded: Called with the reason when a message is thrown away, as a worker does with
             one that it cannot read or whose task it does not know.
 
@@ -93,6 +94,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         clock: VirtualClock,
         threads: Threads,
         on_discarded: Callable[[str], object],
+        on_start: Callable[[Any], object],
     ) -> None:
         self.app = app
         self.hostname = default_nodename("")
@@ -112,6 +114,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         self._maximum_prefetch_restored = True
         self._clock = clock
         self._on_discarded = on_discarded
+        self._on_start = on_start
         self._undo = ExitStack()
         self.strategies = _Strategies(self)
         self.on_message: Callable[[Any], None] = self.create_task_handler()
@@ -195,6 +198,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
     def on_task_request(self, request: Any) -> None:
         """Execute a request; `WorkController._process_task` of a real worker."""
         self.executed += 1
+        self._on_start(request)
         with suppress(TaskRevokedError):
             try:
                 request.execute_using_pool(self.pool)

@@ -9,26 +9,18 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from celery import Celery, Task
-from celery.canvas import Signature
+from celery import Celery
 from celery.local import Proxy
 
+from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.clock import VirtualClock
-from pytest_taskprogress.core.errors import (
-    CircularCanvasError,
-    EngineError,
-    EngineNotInstalled,
-    ForeignTaskError,
-    ListenerError,
-    NotATaskError,
-    UnregisteredTaskError,
-)
+from pytest_taskprogress.core.errors import EngineError, EngineNotInstalled, ListenerError
 from pytest_taskprogress.core.messages import as_text
 from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines import installation
 from pytest_taskprogress.engines.backend import FakeBackend
 from pytest_taskprogress.engines.base import PendingTask
-from pytest_taskprogress.engines.consumer import InProcessConsumer, unregistered
+from pytest_taskprogress.engines.consumer import InProcessConsumer
 from pytest_taskprogress.engines.control import controlled
 from pytest_taskprogress.engines.findings import Findings
 from pytest_taskprogress.engines.internals import app_state
@@ -36,7 +28,9 @@ from pytest_taskprogress.engines.keeping import replace
 from pytest_taskprogress.engines.outcome import task_run
 from pytest_taskprogress.engines.pending import Pending
 from pytest_taskprogress.engines.periodic import Beat
+from pytest_taskprogress.engines.plays import Plays
 from pytest_taskprogress.engines.run import TaskRun
+from pytest_taskprogress.engines.targets import checked, published
 from pytest_taskprogress.engines.turns import Turns
 from pytest_taskprogress.engines.waits import Wait, Waits
 from pytest_taskprogress.listeners.capturing import CaptureListener
@@ -52,7 +46,7 @@ class _Parts(NamedTuple):
     backend: FakeBackend
 
 
-class EagerEngine:
+class EagerEngine(Plays):
     """Runs tasks at once, as a worker with one process would, and keeps every transition.
 
     A message that is published outside a task is run before the call that published it returns; one
@@ -75,6 +69,7 @@ class EagerEngine:
     """
 
     def __init__(self, app: Any = None, *, limit: int = 10_000) -> None:
+        super().__init__()
         self._wanted = app
         self._clock = VirtualClock()
         self._atom_notifier = Notifier()
@@ -82,6 +77,7 @@ class EagerEngine:
         self._findings = Findings(lambda: self._capture.history)
         self._turns = Turns(self._clock, _checked_limit(limit), self._findings.tell)
         self._beat: Beat | None = None
+        self._aborts: list[AbortRequest] = []
         self._parts: _Parts | None = None
         self._undo = ExitStack()
 
@@ -154,6 +150,7 @@ class EagerEngine:
             message = f"the engine is installed already, on {self.app!r}: leave it first"
             raise EngineError(message)
         self._forget()
+        self.sweeps.clear()
         with ExitStack() as undo:
             broker, threads = self._turns.broker, self._turns.threads
             broker.worker_queues = partial(_queues, app)
@@ -161,11 +158,14 @@ class EagerEngine:
             undo.callback(setattr, self, "_beat", None)
             backend = FakeBackend(_checked_app(app), clock=self._clock, replacing=True)
             backend.subscribe(self._on_write)
+            backend.watch_aborts(self._aborts.append, self._on_read)
             backend.wait_with(self._turns.wait)
             undo.enter_context(
                 installation.installed(app, broker=broker, backend=backend, clock=self._clock)
             )
-            consumer = InProcessConsumer(app, self._clock, threads, self._findings.discarded.append)
+            consumer = InProcessConsumer(
+                app, self._clock, threads, self._findings.discarded.append, self._on_start
+            )
             undo.callback(consumer.close)
             threads.install(undo)
             replace(undo, app_state, "_task_join_will_block", threads)
@@ -177,6 +177,7 @@ class EagerEngine:
             self._capture.register()
             undo.callback(self._capture.deregister)
             undo.callback(lambda: self._findings.tell_threads(threads.leave()))
+            undo.callback(self._finish_walks)
             yield self
         self.check_listeners()
 
@@ -195,9 +196,25 @@ class EagerEngine:
     ) -> None:
         self._undo.__exit__(exc_type, exc_val, exc_tb)
 
+    def reset(self) -> None:
+        """Begin anew: forget what was published, stored and captured; the clock is at 0.0 again.
+
+        Raises:
+            EngineError: If it is called inside a task.
+        """
+        if self._turns.in_task:
+            message = "reset() inside a task: the engine cannot begin anew while it runs one"
+            raise EngineError(message)
+        self._finish_walks()
+        self._turns.pending.clear()
+        self._beat = None
+        self._forget()
+        self.backend.clear()
+
     def _forget(self) -> None:
         self._clock.restart()
         self._capture.clear()
+        self._aborts.clear()
         self._atom_notifier.errors.clear()
         self._findings.clear()
 
@@ -223,42 +240,27 @@ class EagerEngine:
             DrainLimitExceeded: If it does not come to an end.
         """
         target = self._checked(task_or_signature)
-        position, began = len(self._capture), self._clock.monotonic()
-        try:
-            result = target.apply_async(args, kwargs)
-        except RecursionError as error:
-            # In Celery's code: what a task raises is recorded.
-            message = f"{type(target).__name__} contains itself: a canvas is a tree of signatures"
-            raise CircularCanvasError(message) from error
-        if result is None:
-            message = "an empty chain has nothing to run: what a client gets of it is None"
-            raise NotATaskError(message)
-        self.drain()
-        history = self._capture.since(position)
-        return task_run(result, history, self.backend, self._clock.monotonic() - began)
+        position, asked, began = len(self._capture), len(self._aborts), self._clock.monotonic()
+        # All of it is published before any of it runs: who aborts it knows all of its tasks.
+        with self._turns.holding():
+            result = published(target, args, kwargs)
+        with self._scenes.running(result):
+            self.drain()
+        return task_run(
+            result,
+            self._written_here(self._capture.since(position)),
+            self.backend,
+            self._clock.monotonic() - began,
+            aborts=self._aborts[asked:],
+            under=self._scenes.events,
+        )
 
     def _checked(self, target: Any) -> Any:
         app = self.app
         if self._turns.in_task:
             message = "run() inside a task: publish by delay() there; it runs after the task"
             raise EngineError(message)
-        if not isinstance(target, (Task, Signature)):
-            what = f"{type(target).__name__} {getattr(target, '__name__', target)!r}"
-            message = (
-                f"run() takes a Celery task or a signature, got {what}. Decorate the function with"
-                " @app.task or @shared_task, or pass `task.s(...)`"
-            )
-            raise NotATaskError(message)
-        # A signature of a chain finds its app by its first task; it may be a proxy.
-        if target.app != app:
-            message = (
-                f"the task {target.name!r} belongs to {target.app!r}, the engine is installed on"
-                f" {app!r}. With the fixtures: override `taskprogress_app` to return the task's app"
-            )
-            raise ForeignTaskError(message)
-        if isinstance(target, Signature) and target.task not in app.tasks:
-            raise UnregisteredTaskError(unregistered(str(target.task), app))
-        return target
+        return checked(target, app)
 
     @contextmanager
     def paused(self) -> Iterator[EagerEngine]:
@@ -352,6 +354,7 @@ class EagerEngine:
     def _on_write(self, transition: Transition) -> None:
         self._atom_notifier.notify(transition.state, Details(transition))
         self._findings.note(transition)
+        self._play(transition)
 
     def _deadlock(self, waits: Waits, wait: Wait) -> str:
         parts = [waits.explained(wait, self._state_of)]

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from celery.result import ResultSet
 
+from pytest_taskprogress.core.aborts import AbortRequest
+from pytest_taskprogress.core.errors import TaskAborted
 from pytest_taskprogress.core.states import (
+    ABORTED,
     EXCEPTION_STATES,
     PENDING,
     RETRY,
@@ -16,11 +21,20 @@ from pytest_taskprogress.core.states import (
 from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines.backend import FakeBackend
 from pytest_taskprogress.engines.run import TaskRun
+from pytest_taskprogress.scenario import Event
 
 __all__ = ["task_run"]
 
 
-def task_run(result: Any, history: History, backend: FakeBackend, elapsed: float) -> TaskRun:
+def task_run(
+    result: Any,
+    history: History,
+    backend: FakeBackend,
+    elapsed: float,
+    *,
+    aborts: Iterable[AbortRequest] = (),
+    under: tuple[Event, ...] = (),
+) -> TaskRun:
     """Tell what came of a call.
 
     Args:
@@ -28,17 +42,26 @@ def task_run(result: Any, history: History, backend: FakeBackend, elapsed: float
         history: All that was written since.
         backend: Where it was written.
         elapsed: Seconds of the engine's clock.
+        aborts: All that was asked to abort since.
+        under: What happened to it.
     """
-    return _Outcome(history, backend, elapsed).of(result)
+    return replace(_Outcome(history, backend, elapsed, aborts).of(result), under=under)
 
 
 class _Outcome:
     """What was written, by task."""
 
-    def __init__(self, history: History, backend: FakeBackend, elapsed: float) -> None:
+    def __init__(
+        self,
+        history: History,
+        backend: FakeBackend,
+        elapsed: float,
+        aborts: Iterable[AbortRequest],
+    ) -> None:
         self._history = history
         self._backend = backend
         self._elapsed = elapsed
+        self._aborts = tuple(aborts)
         self._by_task: dict[str, list[Transition]] = {}
         for each in history:
             self._by_task.setdefault(each.uuid, []).append(each)
@@ -56,8 +79,11 @@ class _Outcome:
         own = History(self._by_task.get(task_id, ()))
         last = next((each for each in reversed(own) if each.stored), None)
         state = PENDING if last is None else last.state
-        exception, traceback = None, None
-        if state in EXCEPTION_STATES and state != RETRY:
+        exception: BaseException | None = None
+        traceback: str | None = None
+        if state == ABORTED and last is not None and last.meta:
+            exception = TaskAborted(task_id, last.meta)
+        elif state in EXCEPTION_STATES and state != RETRY:
             exception, traceback = _raised(task_id, self._backend)
         return TaskRun(
             task_id=task_id,
@@ -68,9 +94,20 @@ class _Outcome:
             traceback=traceback,
             own=own,
             history=own if history is None else history,
+            aborts=self._asked(own, task_id),
             children=children,
             elapsed=self._elapsed,
         )
+
+    def _asked(self, own: History, *task_ids: str) -> tuple[AbortRequest, ...]:
+        """The requests to abort of some tasks; with Celery's AbortableTask they are states."""
+        states = [
+            AbortRequest(each.uuid, each.at, each.index, each.source)
+            for each in own
+            if each.state == ABORTED and not each.meta
+        ]
+        records = [each for each in self._aborts if each.uuid in task_ids]
+        return tuple(sorted([*states, *records], key=lambda each: each.index))
 
     def _of_group(self, result: Any, children: tuple[TaskRun, ...]) -> TaskRun:
         members = [self._of_member(each) for each in result.results]
@@ -85,6 +122,7 @@ class _Outcome:
             traceback=bad[0].traceback if bad else None,
             own=self._history,
             history=self._history,
+            aborts=self._asked(self._history, *(each.task_id for each in members)),
             children=children,
             elapsed=self._elapsed,
         )

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_taskprogress.core.states import ABORTED, RETRY
+from pytest_taskprogress.core.aborts import AbortRequest
+from pytest_taskprogress.core.states import RETRY
 from pytest_taskprogress.core.transitions import History, Transition
+from pytest_taskprogress.scenario import Event
 
 __all__ = ["TaskRun"]
 
@@ -22,12 +24,14 @@ class TaskRun:
     Attributes:
         task_id: Id of the result: of the task, or of the group.
         name: Name of the task; None for a group.
+        under: The events that happened to it.
         state: The stored state; of a group: the first bad one, or SUCCESS when all have it.
         result: What `result.get()` returns; None unless the state is SUCCESS.
         exception: What `result.get()` raises; None if it raises nothing.
         traceback: The stored traceback, as text.
         own: The transitions of the task that the result stands for; of a group: of all its tasks.
         history: The transitions of all tasks.
+        aborts: The requests to abort of the tasks in `own`, in order.
         children: A run for each other task that wrote something, in the order of their first write.
         elapsed: Seconds of the engine's clock.
     """
@@ -35,12 +39,14 @@ class TaskRun:
     task_id: str
     name: str | None
     state: str
+    under: tuple[Event, ...] = ()
     result: Any = None
     exception: BaseException | None = None
     traceback: str | None = field(default=None, repr=False)
     own: History = field(default_factory=History, repr=False)
     history: History = field(default_factory=History, repr=False)
     children: tuple[TaskRun, ...] = field(default=(), repr=False)
+    aborts: tuple[AbortRequest, ...] = field(default=(), repr=False)
     elapsed: float = 0.0
 
     @property
@@ -77,14 +83,16 @@ class TaskRun:
     @property
     def abort_requested_at(self) -> float | None:
         """Seconds of the engine's clock at which an abort was asked for; None if none was."""
-        return next((each.at for each in self.own if each.state == ABORTED), None)
+        return self.aborts[0].at if self.aborts else None
 
     @property
     def reports_after_abort(self) -> int:
         """How many reports were written after an abort was asked for."""
-        request = next((each for each in self.own if each.state == ABORTED), None)
-        return 0 if request is None else len(self.own.after(request).progress)
+        if not self.aborts:
+            return 0
+        return sum(each.index >= self.aborts[0].index for each in self.progress)
 
     def __str__(self) -> str:
         headline = f"{self.name or 'group'}[{self.task_id}] {self.state} after {self.elapsed:g} s"
-        return f"{headline}\n{self.history}"
+        under = f", under {', '.join(map(repr, self.under))}" if self.under else ""
+        return f"{headline}{under}\n{self.history}"

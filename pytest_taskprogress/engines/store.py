@@ -9,8 +9,9 @@ from typing import Any, Final
 from uuid import uuid4
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.clock import Clock
-from pytest_taskprogress.core.transitions import Transition
+from pytest_taskprogress.core.transitions import Source, Transition
 
 __all__ = ["Record", "Store", "Waiter"]
 
@@ -61,6 +62,8 @@ class Store:
         reads: Reads of a record, by task id.
         writes: Writes that were asked for, by task id.
         subscribers: Who is told of each write.
+        on_asked: Who is told when a task is asked to abort.
+        on_read: Who is told, with the id, before a record is read for somebody.
         waiter: What makes results come; None: other threads do.
 
     Args:
@@ -78,6 +81,8 @@ class Store:
         self.reads: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
         self.subscribers: list[Callable[[Transition], None]] = []
+        self.on_asked: Callable[[AbortRequest], object] | None = None
+        self.on_read: Callable[[str], object] | None = None
         self.waiter: Waiter | None = None
         self.version = 0
         self._records: dict[bytes, Record] = {}
@@ -180,6 +185,14 @@ class Store:
             finally:
                 self._waiting -= 1
 
+    def _now(self) -> float:
+        return self.clock.monotonic() - self._epoch
+
+    def tell_asked(self, uuid: str, source: Source | None) -> None:
+        """Tell that a task was asked to abort; the lock is held."""
+        if self.on_asked is not None:
+            self.on_asked(AbortRequest(uuid, self._now(), self._told, source))
+
     def tell(self, kind: str, name: str | None, uuid: str, *parts: Any) -> None:
         """Tell the subscribers of a write; the lock is held.
 
@@ -190,7 +203,7 @@ class Store:
             parts: Old state, state, meta, result, whether it was stored, and the source.
         """
         old_state, state, meta, result, stored, source = parts
-        at = self.clock.monotonic() - self._epoch
+        at = self._now()
         transition = Transition(
             self._told, kind, name, uuid, old_state, state, meta, result, at, stored, source
         )

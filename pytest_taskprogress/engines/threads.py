@@ -94,6 +94,12 @@ class Threads:
         """Whether this thread itself is in a task."""
         return bool(self._running.__dict__.get("steps"))
 
+    def exchange(self, steps: list[Step]) -> list[Step]:
+        """Let this thread run other messages than it does; returns those that it does run."""
+        before: list[Step] = self._running.__dict__.get("steps", [])
+        self._running.steps = steps
+        return before
+
     def leave(self) -> list[str]:
         """Forget the threads that tasks started; those that are alive are strangers from now on.
 

@@ -74,6 +74,7 @@ class Timer:
         clock: The clock that they wait for.
 
     Attributes:
+        calls: Those that wait: a heap.
         put_by: How many times a request was put by, for its time or for its turn.
 
     Source:
@@ -82,7 +83,7 @@ class Timer:
 
     def __init__(self, clock: VirtualClock) -> None:
         self._clock = clock
-        self._calls: list[_Call] = []
+        self.calls: list[_Call] = []
         self._limited = False
         self._numbers = count()
         self.put_by = 0
@@ -127,7 +128,7 @@ class Timer:
     def _push(
         self, at: float, function: Callable[..., object], args: tuple[Any, ...], priority: int
     ) -> None:
-        heapq.heappush(self._calls, _Call(at, next(self._numbers), function, args, priority))
+        heapq.heappush(self.calls, _Call(at, next(self._numbers), function, args, priority))
 
     def time_of(self, eta: datetime) -> float:
         """The reading of the clock's `monotonic()` at a date and time."""
@@ -136,28 +137,28 @@ class Timer:
     def __len__(self) -> int:
         """How many requests wait."""
         if not self._limited:
-            return len(self._calls)
-        return len(self._calls) + sum(len(bucket.contents) - 1 for bucket in self.buckets)
+            return len(self.calls)
+        return len(self.calls) + sum(len(bucket.contents) - 1 for bucket in self.buckets)
 
     def __bool__(self) -> bool:
         """Whether a call waits."""
-        return bool(self._calls)
+        return bool(self.calls)
 
     @property
     def next_at(self) -> float:
         """The reading of the clock at which the next call is due; infinite if none waits."""
-        return self._calls[0].at if self._calls else math.inf
+        return self.calls[0].at if self.calls else math.inf
 
     @property
     def buckets(self) -> list[Bucket]:
         """The buckets that somebody waits in: each has a call here."""
-        return [call.args[0] for call in self._calls if isinstance(call.args[0], Bucket)]
+        return [call.args[0] for call in self.calls if isinstance(call.args[0], Bucket)]
 
     @property
     def requests(self) -> list[tuple[float, Any]]:
         """When each request that waits here runs, and the request, in order."""
         found = []
-        for call in sorted(self._calls):
+        for call in sorted(self.calls):
             if isinstance(call.args[0], Bucket):
                 at = call.at
                 for request, _ in call.args[0].contents:
@@ -170,14 +171,12 @@ class Timer:
     @property
     def schedule(self) -> Any:
         """What Celery's `inspect().scheduled()` reads."""
-        queue = [
-            SimpleNamespace(entry=call, priority=call.priority) for call in sorted(self._calls)
-        ]
+        queue = [SimpleNamespace(entry=call, priority=call.priority) for call in sorted(self.calls)]
         return SimpleNamespace(queue=queue)
 
     def take(self) -> Callable[[], None]:
         """Take the next call; the clock is at its time when it is made."""
-        call = heapq.heappop(self._calls)
+        call = heapq.heappop(self.calls)
 
         def make() -> None:
             self._clock.jump_to(call.at)
@@ -189,4 +188,4 @@ class Timer:
 
     def clear(self) -> None:
         """Forget every call."""
-        self._calls.clear()
+        self.calls.clear()

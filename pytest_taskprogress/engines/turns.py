@@ -6,20 +6,40 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import DeadlockError, DrainLimitExceeded, EngineNotInstalled
 from pytest_taskprogress.engines.broker import Broker
 from pytest_taskprogress.engines.internals import app_state
-from pytest_taskprogress.engines.pending import Pending
-from pytest_taskprogress.engines.threads import Threads
+from pytest_taskprogress.engines.pending import Line, Pending
+from pytest_taskprogress.engines.threads import Step, Threads
 from pytest_taskprogress.engines.waits import Wait, Waits
 
-__all__ = ["Turns"]
+__all__ = ["TurnPlace", "Turns"]
 
 #: Seconds of the machine's clock; a task that takes longer than that is no task of a test.
 _PATIENCE: Final = 30.0
+
+
+@dataclass(slots=True)
+class TurnPlace:
+    """What belongs to one line of work; while it stands still, another one may go on.
+
+    Attributes:
+        draining: Held by the thread that runs what is published.
+        waits: Who waits for whom.
+        allowed: How many messages may have been run when it has to come to an end.
+        steps: What the thread runs that it belongs to; kept here while it stands still.
+        line: What waits for it; kept here while it stands still.
+    """
+
+    draining: threading.Lock = field(default_factory=threading.Lock)
+    waits: Waits = field(default_factory=Waits)
+    allowed: int = 0
+    steps: list[Step] = field(default_factory=list)
+    line: Line = field(default_factory=Line.empty)
 
 
 class Turns:
@@ -49,11 +69,9 @@ class Turns:
         self._on_idle = on_idle
         self._pending: Pending | None = None
         self._explain: Callable[[Waits, Wait], str] = lambda _, wait: str(wait)
-        self._draining = threading.Lock()
+        self._place = TurnPlace()
         self._working = threading.RLock()
-        self._waits = Waits()
         self._steps = 0
-        self._allowed = 0
 
     @contextmanager
     def working_on(self, pending: Pending, explain: Callable[[Waits, Wait], str]) -> Iterator[None]:
@@ -68,6 +86,13 @@ class Turns:
             yield
         finally:
             self._pending = None
+
+    def exchange(self, place: TurnPlace) -> TurnPlace:
+        """Go on with another line of work, in this thread; returns the one that stands still."""
+        before, self._place = self._place, place
+        before.steps = self.threads.exchange(place.steps)
+        before.line = self.pending.exchange(place.line)
+        return before
 
     @property
     def pending(self) -> Pending:
@@ -102,7 +127,7 @@ class Turns:
         while (
             self.pending.due(until)
             and self._steps < last
-            and self._draining.acquire(blocking=False)
+            and self._place.draining.acquire(blocking=False)
         ):
             try:
                 while self._steps < last and self._step_alone(until):
@@ -112,7 +137,7 @@ class Turns:
                 self.pending.clear()
                 raise
             finally:
-                self._draining.release()
+                self._place.draining.release()
         if until < math.inf and self._steps < last:
             self._clock.jump_to(until)
         self._on_idle()
@@ -141,6 +166,23 @@ class Turns:
             self._allow()
         else:
             self.drain(math.inf, math.inf)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Let what is published wait, until left; it waits on after that.
+
+        If it is left by an exception, what was published meanwhile is forgotten.
+        """
+        before, self.paused = self.paused, True
+        waited = len(self.broker.waiting)
+        try:
+            yield
+        except BaseException:
+            while len(self.broker.waiting) > waited:
+                self.broker.waiting.pop()
+            raise
+        finally:
+            self.paused = before
 
     def resume(self) -> None:
         """Go on with what waits, unless it is still to wait."""
@@ -177,9 +219,9 @@ class Turns:
             deadline = round(self._clock.monotonic() + max(seconds, 0.0), 6)
         task = app_state.get_current_task()
         name, uuid = (None, "") if task is None else (task.name, task.request.id)
-        with self._waits.waiting(name, uuid, task_ids) as wait:
-            if self._waits.below(wait) or not self.pending:
-                raise DeadlockError(self._explain(self._waits, wait))
+        with self._place.waits.waiting(name, uuid, task_ids) as wait:
+            if self._place.waits.below(wait) or not self.pending:
+                raise DeadlockError(self._explain(self._place.waits, wait))
             if self._step(deadline):
                 self._check_limit()
                 # What comes later than it was waited for came too late.
@@ -191,10 +233,10 @@ class Turns:
     # -- what does not come to an end -------------------------------------------------------------
 
     def _allow(self) -> None:
-        self._allowed = self._steps + len(self.pending) + self.limit
+        self._place.allowed = self._steps + len(self.pending) + self.limit
 
     def _check_limit(self) -> None:
-        if self._steps < self._allowed or not self.pending:
+        if self._steps < self._place.allowed or not self.pending:
             return
         message = (
             f"more than limit={self.limit} messages came of what was run, and there are more: does"

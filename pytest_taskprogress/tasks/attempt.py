@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from pytest_taskprogress.tasks.aborting import AbortCheck
+
 __all__ = ["Attempt", "Ending", "Reporter", "attempt_of"]
 
 #: Attribute of Celery's request that holds its attempt.
@@ -34,6 +36,9 @@ class Reporter(Protocol):
     def flush(self) -> None:
         """Write the report that `throttle` holds back."""
 
+    def held(self) -> dict[str, Any] | None:
+        """The meta of the report that `throttle` holds back; None if none is."""
+
     def on_error(self, error: Exception) -> None:
         """Hear that the attempt ends in an error."""
 
@@ -46,20 +51,28 @@ class Attempt:
     """One execution of a task.
 
     Attributes:
-        keeps_ending: True if the task stores the ending itself, when its function returns.
+        keeps: The endings that the task stores itself, when its function returns.
         entered: True once the function of a ProgressTask was called.
         reporters: The observers in it.
         ending: The outcome that one of them gave it; None while it goes on.
+        abort_check: Tells whether the task is to abort; None if it was not asked yet.
         lock: Held by whoever reports: one for all observers, since an outcome concerns them all.
     """
 
-    keeps_ending: bool = False
+    keeps: frozenset[str] = frozenset()
     entered: bool = False
     reporters: list[Reporter] = field(default_factory=list)
     ending: Ending | None = None
+    abort_check: AbortCheck | None = None
     lock: AbstractContextManager[bool] = field(
         default_factory=threading.RLock, compare=False, repr=False
     )
+
+    def end(self, ending: Ending) -> None:
+        """Give it an ending, and tell everybody who reports in it."""
+        self.ending = ending
+        for reporter in self.reporters:
+            reporter.on_end()
 
 
 def attempt_of(request: Any) -> Attempt:

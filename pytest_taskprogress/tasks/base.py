@@ -43,6 +43,8 @@ class ProgressTask(_Task):  # type: ignore[misc]
     """
 
     abstract = True
+    #: The outcomes that wait until the function ends; any other one is stored at once.
+    kept_endings: frozenset[str] = frozenset({SUCCESS, FAILURE})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task, and end it as its observers said.
@@ -56,17 +58,17 @@ class ProgressTask(_Task):  # type: ignore[misc]
         # from here on gets a request of its own.
         request._protected = 1  # noqa: SLF001
         attempt = attempt_of(request)
-        attempt.entered = attempt.keeps_ending = True
+        attempt.entered, attempt.keeps = True, self.kept_endings
         try:
-            value = self.run(*args, **kwargs)
+            value = self._run_attempt(args, kwargs)
         except Exception as error:  # noqa: BLE001 - re-raised, or logged if the task has succeeded
-            return _end_by_error(attempt, error)
-        return _end(attempt, value)
+            return self._end_attempt_by(attempt, error)
+        return self._end_attempt(attempt, value)
 
     def retry(self, *args: Any, **kwargs: Any) -> Any:
         """Ask for another attempt, unless an Observer has ended the task."""
         attempt = attempt_of(self.request)
-        if attempt.keeps_ending and attempt.ending is not None:
+        if attempt.keeps and attempt.ending is not None:
             message = (
                 f"{self.name}: retry() after its Observer ended it with {attempt.ending.state};"
                 " the task is not retried"
@@ -75,40 +77,43 @@ class ProgressTask(_Task):  # type: ignore[misc]
             raise Ignore(message)
         return super().retry(*args, **kwargs)
 
+    def _run_attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return self.run(*args, **kwargs)
 
-def _end(attempt: Attempt, value: Any) -> Any:
-    for reporter in attempt.reporters:
-        reporter.flush()
-    ending = attempt.ending
-    if ending is None:
-        # From now on nobody may report: Celery stores what the function returned.
-        attempt.ending = Ending(SUCCESS, {})
-        return value
-    if ending.state == FAILURE and ending.exception is not None:
-        raise ending.exception
-    if ending.state == SUCCESS:
-        return ending.meta if value is None else value
-    message = f"the task ended with {ending.state}, which is stored"
-    raise Ignore(message)
+    def _end_attempt(self, attempt: Attempt, value: Any) -> Any:
+        for reporter in attempt.reporters:
+            reporter.flush()
+        ending = attempt.ending
+        if ending is None:
+            # From now on nobody may report: Celery stores what the function returned.
+            attempt.ending = Ending(SUCCESS, {})
+            return value
+        if ending.state == FAILURE and ending.exception is not None:
+            raise ending.exception
+        if ending.state == SUCCESS:
+            return ending.meta if value is None else value
+        message = f"the task ended with {ending.state}, which is stored"
+        raise Ignore(message)
 
-
-def _end_by_error(attempt: Attempt, error: Exception) -> Any:
-    for reporter in attempt.reporters:
-        reporter.flush()
-        if not isinstance(error, TaskPredicate):
-            reporter.on_error(error)
-    ending = attempt.ending
-    if ending is None or isinstance(error, Retry) or ending.exception is error:
-        raise error
-    if ending.state == SUCCESS and not isinstance(error, TaskPredicate):
-        logger.error("Raised after the Observer had ended the task with SUCCESS", exc_info=error)
-        warnings.warn(
-            "the task raised after its Observer had ended it with SUCCESS, which stays:"
-            f" {as_repr(error)}",
-            TaskProgressWarning,
-            stacklevel=2,
-        )
-    try:
-        return _end(attempt, None)
-    except Exception as outcome:
-        raise outcome from error
+    def _end_attempt_by(self, attempt: Attempt, error: Exception) -> Any:
+        for reporter in attempt.reporters:
+            reporter.flush()
+            if not isinstance(error, TaskPredicate):
+                reporter.on_error(error)
+        ending = attempt.ending
+        if ending is None or isinstance(error, Retry) or ending.exception is error:
+            raise error
+        if ending.state == SUCCESS and not isinstance(error, TaskPredicate):
+            logger.error(
+                "Raised after the Observer had ended the task with SUCCESS", exc_info=error
+            )
+            warnings.warn(
+                "the task raised after its Observer had ended it with SUCCESS, which stays:"
+                f" {as_repr(error)}",
+                TaskProgressWarning,
+                stacklevel=2,
+            )
+        try:
+            return self._end_attempt(attempt, None)
+        except Exception as outcome:
+            raise outcome from error

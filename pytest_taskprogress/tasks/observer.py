@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 from pytest_taskprogress.core.clock import Clock
 from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.progress import Number, Progress, amount, number
 from pytest_taskprogress.core.states import (
+    ABORTED,
     EXCEPTION_STATES,
     FAILURE,
     PROGRESS,
     SUCCESS,
     TERMINAL_STATES,
 )
+from pytest_taskprogress.tasks.aborting import clock_of, is_own
 from pytest_taskprogress.tasks.arguments import extra_keys, log_level_number
 from pytest_taskprogress.tasks.attempt import Attempt, Ending, attempt_of
 from pytest_taskprogress.tasks.base import ProgressTask
@@ -36,6 +38,9 @@ __all__ = ["Observer"]
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
+
+#: The endings that a plain Task keeps until it ends.
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 class Observer:
@@ -106,13 +111,13 @@ class Observer:
         self._task = task
         self._scan_task = scan_task
         self.logger = logger if _logger is None else _logger
-        self._check_abort = getattr(task, "raise_if_aborted", None) if check_abort else None
+        self._check_abort = _abort_check(task) if check_abort else None
         request = getattr(task, "request", None)
         self._attempt = Attempt()
         if getattr(request, "id", None) is not None:
             self._attempt = attempt_of(request)
-            self._attempt.keeps_ending = isinstance(task, ProgressTask)
-            clock = clock or _clock_of(task)
+            self._attempt.keeps = task.kept_endings if isinstance(task, ProgressTask) else _NONE
+            clock = clock or clock_of(getattr(task, "backend", None))
         self._clock = clock or Clock()
         throttle = None if throttle is None else amount(throttle, "throttle")
         self._writer = ReportWriter(task, throttle, self._clock)
@@ -275,13 +280,15 @@ class Observer:
     ) -> tuple[str, dict[str, Any]]:
         """End the task with FAILURE by an exception that was caught; the position stays.
 
+        The TaskAborted of an abortable task ends it with ABORTED.
+
         Args:
             exception: What a client's `get()` raises.
             msg: The message; `msg % args` if there are args.
             args: Its arguments.
 
         Returns:
-            FAILURE, and the dict that goes with it.
+            The state, and the dict that goes with it.
 
         Raises:
             TypeError: If it is no exception.
@@ -292,10 +299,16 @@ class Observer:
                 f"exception() takes an exception, got exception={as_repr(exception)}; see fail()"
             )
             raise TypeError(message)
+        aborted = is_own(exception, self._writer.task_id)
         exception = as_failure(exception)
         with self._lock:
             if (ending := self._attempt.ending) is not None:
                 return _refused(ending, FAILURE)
+            if aborted and ABORTED in self._attempt.keeps:
+                # It was caught by whoever catches everything: an abort is no failure.
+                progress = self._position.stay(self._elapsed())
+                data = self._meta(formatted(msg, args), progress, {})
+                return self._end(ABORTED, data, progress, exception, logging.INFO)
             return self._fail(formatted(msg, args), raised_at(exception, caller()), logging.ERROR)
 
     def track(self, iterable: Iterable[T], msg: str, total: Number | None = None) -> Track[T]:
@@ -316,6 +329,10 @@ class Observer:
         with self._lock:
             if self._attempt.ending is None:
                 self._writer.flush()
+
+    def held(self) -> dict[str, Any] | None:
+        """The meta of the report that `throttle` holds back; None if none is."""
+        return self._writer.held
 
     def on_error(self, error: Exception) -> None:
         """Hear that the task ends in an error that it does not catch; a ProgressTask tells it."""
@@ -362,19 +379,17 @@ class Observer:
         failure: Exception | None,
         log_level: int | None,
     ) -> tuple[str, dict[str, Any]]:
-        if failure is not None:
+        if failure is not None and state in EXCEPTION_STATES:
             data.update(exception_info(failure))
-        if self._attempt.keeps_ending:
+        if self._attempt.keeps:
             for reporter in self._attempt.reporters:
                 reporter.flush()
-        if not self._attempt.keeps_ending or state not in (SUCCESS, FAILURE):
+        if state not in self._attempt.keeps:
             self._writer.write(state, data)
         self._position.keep(progress)
-        self._attempt.ending = Ending(state, data, failure)
         if log_level is not None:
             self._logger.log(log_level, "%s", data["description"])
-        for reporter in self._attempt.reporters:
-            reporter.on_end()
+        self._attempt.end(Ending(state, data, failure))
         return state, data
 
 
@@ -383,6 +398,8 @@ def _refused(ending: Ending, state: str) -> tuple[str, dict[str, Any]]:
     return ending.state, ending.meta
 
 
-def _clock_of(task: Any) -> Clock | None:
-    clock = getattr(getattr(task, "backend", None), "clock", None)
-    return clock if isinstance(clock, Clock) else None
+def _abort_check(task: Any) -> Callable[[], object] | None:
+    """What raises if the task is to abort, from any thread; None if it is not abortable."""
+    bound = getattr(task, "abort_check", None)
+    check = bound() if callable(bound) else None
+    return getattr(task if check is None else check, "raise_if_aborted", None)

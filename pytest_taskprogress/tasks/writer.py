@@ -24,6 +24,9 @@ class ReportWriter:
     The task is the one that runs when the writer is made; it may be used from any thread. Where
     there is no task id (the task was called as a plain function) nothing is written.
 
+    Attributes:
+        task_id: Id of the task; None where there is none.
+
     Args:
         task: The bound task; something with only an `update_state` will do; None writes nothing.
         throttle: Seconds in which at most one report is written; None: no limit.
@@ -33,8 +36,8 @@ class ReportWriter:
     def __init__(self, task: Any, throttle: float | None, clock: Clock) -> None:
         self._task = task
         self._request = getattr(task, "request", None)
-        self._task_id = getattr(self._request, "id", None)
-        self._stores = task is not None and (self._request is None or self._task_id is not None)
+        self.task_id = getattr(self._request, "id", None)
+        self._stores = task is not None and (self._request is None or self.task_id is not None)
         self._throttle = throttle
         self._clock = clock
         self._last: tuple[str, float] | None = None
@@ -61,14 +64,19 @@ class ReportWriter:
             return
         task = self._task
         if self._request is None or task.request is self._request:
-            task.update_state(task_id=self._task_id, state=state, meta=meta)
+            task.update_state(task_id=self.task_id, state=state, meta=meta)
             return
         # A helper thread has no request: it writes with the one of the task that it helps.
         task.request_stack.push(self._request)
         try:
-            task.update_state(task_id=self._task_id, state=state, meta=meta)
+            task.update_state(task_id=self.task_id, state=state, meta=meta)
         finally:
             task.request_stack.pop()
+
+    @property
+    def held(self) -> dict[str, Any] | None:
+        """The meta of what is held back; None if nothing is."""
+        return None if self._held is None else self._held[1]
 
     def flush(self) -> None:
         """Write what is held back."""

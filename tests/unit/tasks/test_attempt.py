@@ -25,7 +25,7 @@ def test_attempts_share_nothing() -> None:
     """A new attempt goes on, keeps no ending, and nobody reports in it."""
     one, other = Attempt(), Attempt()
     assert one == other
-    assert (one.keeps_ending, one.reporters, one.ending) == (False, [], None)
+    assert (one.keeps, one.reporters, one.ending) == (frozenset(), [], None)
     assert one.reporters is not other.reporters
 
 

@@ -1,0 +1,174 @@
+"""The part of an engine that does what a test asks for: scenarios, sweeps, single steps."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from pytest_taskprogress.core.clock import VirtualClock
+from pytest_taskprogress.core.errors import EngineError
+from pytest_taskprogress.core.transitions import History, Transition
+from pytest_taskprogress.engines.run import TaskRun
+from pytest_taskprogress.engines.scenes import ScenePlace, Scenes
+from pytest_taskprogress.engines.stage import EagerStage, checked_task
+from pytest_taskprogress.engines.steps import Steps, Walk
+from pytest_taskprogress.engines.sweeping import Sweep
+from pytest_taskprogress.engines.turns import TurnPlace, Turns
+from pytest_taskprogress.engines.under import Under
+from pytest_taskprogress.scenario import Event, Moment, Occasion
+
+__all__ = ["Plays"]
+
+
+class _Place(NamedTuple):
+    """What belongs to one line of work of an engine; while it stands still, another may go on."""
+
+    turn: TurnPlace
+    scene: ScenePlace
+    walk: Walk | None
+
+
+class Plays(ABC):
+    """An engine that can be under a scenario, swept, and walked step by step.
+
+    Attributes:
+        sweeps: Those that were made since the engine was installed.
+    """
+
+    # What the engine that inherits this has.
+    app: Any
+    _clock: VirtualClock
+    _turns: Turns
+
+    def __init__(self) -> None:
+        self.sweeps: list[Sweep] = []
+        self._scenes = Scenes(lambda *at: EagerStage(self.app, self._clock, *at))
+        self._walk: Walk | None = None
+        self._walks: list[Walk] = []
+
+    @abstractmethod
+    def run(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> TaskRun:
+        """Publish a task or a canvas, run all that comes of it, and return what happened."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Begin anew."""
+
+    def under(self, *events: Event) -> Under:
+        """Let events happen to what runs, each once, at its moment.
+
+        Args:
+            events: Of `pytest_taskprogress.scenario`.
+
+        Returns:
+            What has `run` and `run_iter`, and is a context manager for code that publishes itself.
+
+        Raises:
+            TypeError: If one is no event.
+        """
+        return Under(self, self._scenes, events)
+
+    def sweep(
+        self,
+        event: Callable[[Moment], Event],
+        task_or_signature: Any,
+        /,
+        *args: Any,
+        at_most: int | None = None,
+        **kwargs: Any,
+    ) -> Sweep:
+        """Run once to see which moments there are, and then once with an event at each of them.
+
+        The moments are: before each start, each report, each abort check, each retry. What was
+        published and stored before is forgotten; each run begins with a clock at 0.0.
+
+        Args:
+            event: A class of events, or whatever makes one of a moment.
+            task_or_signature: As for `run`.
+            args: As for `run`.
+            at_most: How many runs, evenly spread over the moments; None: one for each.
+            kwargs: As for `run`.
+
+        Returns:
+            The runs; each is made when it is asked for. `len()` tells how many.
+
+        Raises:
+            EngineError: If something waits to be run.
+            ValueError: If `at_most` is less than 1.
+            Exception: What `run` raises.
+        """
+        if self._turns.pending:
+            message = (
+                "sweep() begins anew for each run, and something waits to be run: drain() it first."
+                f" Waiting to be run:\n{self._turns.pending}"
+            )
+            raise EngineError(message)
+        call = (task_or_signature, args, kwargs)
+        sweep = Sweep(self, self._scenes, event, call, at_most)
+        self.sweeps.append(sweep)
+        return sweep
+
+    def run_iter(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> Steps:
+        """Run a task or a canvas step by step: it stands still at each transition.
+
+        Args:
+            task_or_signature: As for `run`.
+            args: As for `run`.
+            kwargs: As for `run`.
+
+        Returns:
+            The transitions; `run` of it is what came of it.
+
+        Raises:
+            EngineError: If greenlet is not installed.
+        """
+        return self.walk(lambda: self.run(task_or_signature, *args, **kwargs))
+
+    def walk(self, work: Callable[[], TaskRun]) -> Steps:
+        """Make the steps of something that runs tasks on this engine; see `run_iter`."""
+        walk = Walk(work, self._exchange, self._place_of)
+        self._walks.append(walk)
+        return Steps(walk)
+
+    # -- single steps -----------------------------------------------------------------------------
+
+    def _place_of(self, walk: Walk | None) -> _Place:
+        return _Place(TurnPlace(), ScenePlace(list(self._scenes.watchers)), walk)
+
+    def _exchange(self, place: _Place) -> _Place:
+        """Go on with another line of work; returns the one that stands still."""
+        before = _Place(
+            self._turns.exchange(place.turn), self._scenes.exchange(place.scene), self._walk
+        )
+        self._walk = place.walk
+        return before
+
+    def _finish_walks(self) -> None:
+        """Nothing stands still for ever: what a test left goes on to its end."""
+        for walk in self._walks:
+            walk.finish()
+        self._walks.clear()
+
+    def _written_here(self, written: History) -> History:
+        """Of what was written since a run began, what it wrote: others may have gone on."""
+        return written if self._walk is None else History(self._walk.written)
+
+    # -- what happens -----------------------------------------------------------------------------
+
+    def _play(self, transition: Transition) -> None:
+        if self._scenes.watchers:
+            occasion = Occasion("write", transition.name, transition.uuid, transition)
+            self._scenes.happen(occasion)
+        if self._walk is not None:
+            self._walk.hand_over(transition)
+
+    def _on_start(self, request: Any) -> None:
+        if self._scenes.watchers:
+            self._scenes.happen(Occasion("start", request.name, request.id))
+
+    def _on_read(self, record_id: str) -> None:
+        if self._scenes.watchers and self._turns.in_task:
+            checked = checked_task(record_id)
+            if checked is not None:
+                self._scenes.happen(Occasion("check", *checked))

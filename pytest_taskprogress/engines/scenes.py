@@ -1,0 +1,196 @@
+"""Scenarios while they are played: which events have been, and how far the run has come."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from pytest_taskprogress.core.errors import MomentNotReached
+from pytest_taskprogress.core.messages import as_repr
+from pytest_taskprogress.core.states import RETRY
+from pytest_taskprogress.engines.stage import EagerStage
+from pytest_taskprogress.scenario import Event, Occasion
+
+__all__ = ["Scene", "ScenePlace", "Scenes", "Watcher"]
+
+MakeStage = Callable[[Any, Occasion], EagerStage]
+
+
+class Watcher(Protocol):
+    """Who is told of every occasion."""
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """What is to happen."""
+        ...
+
+    def happen(self, occasion: Occasion, stage: EagerStage) -> None:
+        """Take the news of an occasion.
+
+        Args:
+            occasion: What happens.
+            stage: Where an event may take place.
+        """
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """An event, how many times what it waits for has happened, and whether it has been."""
+
+    event: Event
+    count: int = 0
+    fired: bool = False
+
+
+class Scene:
+    """A scenario that is played.
+
+    Attributes:
+        events: What is to happen.
+        errors: What events raised.
+
+    Args:
+        events: What is to happen.
+    """
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self.events = tuple(events)
+        self.errors: list[Exception] = []
+        self._waiting = [_Waiting(event) for event in events]
+        self._seen: Counter[str] = Counter()
+        self._percent: float | None = None
+        self._last = ""
+
+    def happen(self, occasion: Occasion, stage: EagerStage) -> None:
+        """Let the events take place whose moment it is, each once."""
+        self._note(occasion)
+        for each in self._waiting:
+            try:
+                if each.fired or not each.event.at.is_at(occasion):
+                    continue
+                each.count += 1
+                if each.count == each.event.at.n:
+                    each.fired = True
+                    each.event.fire(stage)
+            except Exception as error:  # noqa: BLE001 - it fails the test, not the task
+                each.fired = True
+                self.errors.append(error)
+
+    def _note(self, occasion: Occasion) -> None:
+        write = occasion.transition
+        self._seen[occasion.kind] += 1
+        if write is not None:
+            self._last = f"{write.name or write.uuid} {write.state}"
+            self._seen["retry"] += write.state == RETRY
+            if write.is_report:
+                self._seen["report"] += 1
+                self._percent = max(write.percent or 0.0, self._percent or 0.0)
+
+    def check(self) -> None:
+        """Raise what events raised, or that one of them has not been.
+
+        Raises:
+            MomentNotReached: If a moment never came.
+        """
+        if self.errors:
+            raise self.errors[0]
+        missed = [each.event for each in self._waiting if not each.fired]
+        if missed:
+            what = ", ".join(map(as_repr, missed))
+            message = f"{what} never happened: the moment did not come. {self._how_far()}"
+            raise MomentNotReached(message)
+
+    def _how_far(self) -> str:
+        counts = [
+            f"{self._seen[kind]} {noun if self._seen[kind] == 1 else plural}"
+            for kind, noun, plural in (
+                ("start", "start", "starts"),
+                ("write", "write", "writes"),
+                ("report", "report", "reports"),
+                ("check", "abort check", "abort checks"),
+                ("retry", "retry", "retries"),
+            )
+        ]
+        percent = "" if self._percent is None else f", up to {self._percent:g} %"
+        last = f"; the last write was {self._last}" if self._last else ""
+        return f"The run got as far as {', '.join(counts)}{percent}{last}"
+
+
+class ScenePlace(NamedTuple):
+    """Who is told of a run, and what its result is.
+
+    Attributes:
+        watchers: Who is told.
+        result: What events are done to.
+    """
+
+    watchers: list[Watcher]
+    result: Any = None
+
+
+class Scenes:
+    """Whoever is told of the occasions of what runs now.
+
+    Args:
+        make_stage: Makes the stage of an occasion, for the result of a run (or None).
+
+    Attributes:
+        watchers: Who is told.
+    """
+
+    def __init__(self, make_stage: MakeStage) -> None:
+        self.watchers: list[Watcher] = []
+        self._make_stage = make_stage
+        self._result: Any = None
+        self._firing = False
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What is to happen to what runs now."""
+        return tuple(event for each in self.watchers for event in each.events)
+
+    def exchange(self, place: ScenePlace) -> ScenePlace:
+        """Take what is told and done at another run, and give what was here."""
+        before = ScenePlace(self.watchers, self._result)
+        self.watchers, self._result = place
+        return before
+
+    @contextmanager
+    def told(self, watcher: Watcher) -> Iterator[None]:
+        """Tell somebody, until left."""
+        self.watchers.append(watcher)
+        try:
+            yield
+        finally:
+            self.watchers.remove(watcher)
+
+    @contextmanager
+    def running(self, result: Any) -> Iterator[None]:
+        """Say what runs now: what events are done to, until left."""
+        before, self._result = self._result, result
+        try:
+            yield
+        finally:
+            self._result = before
+
+    def happen(self, occasion: Occasion) -> None:
+        """Tell everybody.
+
+        Raises:
+            Exception: What an event wants to be raised in the task.
+        """
+        if self._firing and occasion.kind == "check":
+            # Somebody else looks: who asks for the abort.
+            return
+        stage = self._make_stage(self._result, occasion)
+        before, self._firing = self._firing, True
+        try:
+            for each in tuple(self.watchers):
+                each.happen(occasion, stage)
+        finally:
+            self._firing = before
+        if stage.raised is not None:
+            raise stage.raised

@@ -1,0 +1,166 @@
+"""A run, one transition at a time: the task stands still at each of them."""
+
+from __future__ import annotations
+
+import contextvars
+from collections import deque
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Any
+
+from pytest_taskprogress.core.errors import EngineError
+from pytest_taskprogress.core.transitions import Transition
+from pytest_taskprogress.engines.run import TaskRun
+
+__all__ = ["Steps", "Walk"]
+
+#: Takes what belongs to one run, and gives what belonged to the one before.
+Exchange = Callable[[Any], Any]
+
+
+def _greenlets() -> Any:
+    """The greenlet package, in whose presence Celery keeps a stack of tasks for each greenlet."""
+    try:
+        import greenlet  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        message = (
+            "run_iter() lets a task stand still by greenlet, which is not installed:"
+            " pip install 'pytest-taskprogress[greenlet]'"
+        )
+        raise EngineError(message) from error
+    return greenlet
+
+
+class Walk:
+    """A run in a greenlet of its own, all in one thread.
+
+    Attributes:
+        run: What came of it; None as long as it has not come to its end.
+        written: What it wrote.
+        heard: What of that the test was not told yet.
+        silent: Whether the test does not want to be told any more.
+
+    Args:
+        work: Runs all of it.
+        exchange: Takes the engine's place of work: another run may have it meanwhile.
+        place: Makes what a run has there at its beginning.
+    """
+
+    def __init__(
+        self, work: Callable[[], TaskRun], exchange: Exchange, place: Callable[[Walk], Any]
+    ) -> None:
+        self.run: TaskRun | None = None
+        self.heard: deque[Transition] = deque()
+        self.written: list[Transition] = []
+        self.silent = False
+        self._work = work
+        self._exchange = exchange
+        self._place = place(self)
+        greenlets = _greenlets()
+        self._getcurrent = greenlets.getcurrent
+        self._greenlet = greenlets.greenlet(self._go)
+        self._greenlet.gr_context = contextvars.copy_context()
+
+    def _go(self) -> None:
+        self.run = self._work()
+
+    @property
+    def over(self) -> bool:
+        """Whether the run has come to its end."""
+        return bool(self._greenlet.dead)
+
+    @property
+    def stands(self) -> bool:
+        """Whether the run has begun, and has not come to its end."""
+        return bool(self._greenlet)
+
+    def hand_over(self, transition: Transition) -> None:
+        """Stand still, until `go_on`."""
+        self.written.append(transition)
+        if self.silent:
+            return
+        self.heard.append(transition)
+        # Another thread that helps the task does not stand still.
+        if self._getcurrent() is self._greenlet:
+            self._greenlet.parent.switch()
+
+    def go_on(self) -> None:
+        """Begin, or go on, until the run stands still or comes to its end."""
+        self._greenlet.parent = self._getcurrent()
+        before = self._exchange(self._place)
+        try:
+            self._greenlet.switch()
+        finally:
+            self._place = self._exchange(before)
+
+    def finish(self) -> None:
+        """Go on to the end of the run, if it has begun."""
+        self.silent = True
+        while self.stands:
+            self.go_on()
+
+
+class Steps(Iterator[Transition]):
+    """The transitions of a run; the task stands still at each, until the next one is asked for.
+
+    All in the thread of the test. While the task stands still the test may abort it, move the
+    clock, look at the backend, and run other tasks: also another one step by step. Left early, the
+    run goes on to its end.
+
+    ::
+
+        for transition in taskprogress.run_iter(export, 10):
+            if transition.percent == 50:
+                abort(export.AsyncResult(transition.uuid))
+
+    Args:
+        walk: The run.
+    """
+
+    def __init__(self, walk: Walk) -> None:
+        # The run refers to the walk, and not to this: who leaves a loop over it drops it.
+        self._walk = walk
+
+    def __next__(self) -> Transition:
+        walk = self._walk
+        while not walk.heard and not walk.over:
+            walk.go_on()
+        if not walk.heard:
+            raise StopIteration
+        return walk.heard.popleft()
+
+    @property
+    def run(self) -> TaskRun:
+        """What came of it; it goes on to its end first, if it has not come there.
+
+        Raises:
+            EngineError: If it raised, and did not come to its end.
+        """
+        walk = self._walk
+        walk.silent = True
+        while not walk.over:
+            walk.go_on()
+        if walk.run is None:
+            message = "the run raised, and did not come to its end"
+            raise EngineError(message)
+        return walk.run
+
+    def close(self) -> None:
+        """Let the run go on to its end, if it has begun."""
+        self._walk.finish()
+
+    def __enter__(self) -> Steps:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        walk = getattr(self, "_walk", None)
+        if walk is not None:
+            walk.finish()

@@ -1,0 +1,139 @@
+"""Events: what is done to a run at a moment.
+
+A new event is one class here, and what it asks of a `Stage`.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import ClassVar, Protocol
+
+from pytest_taskprogress.core.messages import as_repr
+from pytest_taskprogress.core.progress import amount
+from pytest_taskprogress.scenario.moments import Moment
+
+__all__ = ["Abort", "Advance", "Event", "Revoke", "SoftTimeLimit", "Stage"]
+
+
+class Stage(Protocol):
+    """Where events take place: an engine, at an occasion."""
+
+    def abort(self) -> None:
+        """Ask every task of the run to abort."""
+
+    def revoke(self, *, terminate: bool) -> None:
+        """Revoke every task of the run."""
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock."""
+
+    def exceed_soft_time_limit(self) -> None:
+        """Let the soft time limit of the task run out, which runs now."""
+
+
+@dataclass(frozen=True, repr=False)
+class Event(ABC):
+    """Something that is done to a run, once, at a moment. Base of all events.
+
+    Attributes:
+        at: The moment.
+
+    Raises:
+        TypeError: If that is no moment.
+        ValueError: If it cannot be done at that moment.
+    """
+
+    #: Whether it can only be done while the code of a task runs.
+    only_in_task: ClassVar[bool] = False
+
+    at: Moment
+
+    def __post_init__(self) -> None:
+        name = type(self).__name__
+        if not isinstance(self.at, Moment):
+            message = (
+                f"{name} takes the moment at which it is, such as at_report(3), got"
+                f" {as_repr(self.at)}"
+            )
+            raise TypeError(message)
+        if not self.fits(self.at):
+            message = (
+                f"{name} happens while a task runs, and at {self.at} none does: use at_report(),"
+                " at_percent(), at_position() or at_abort_check()"
+            )
+            raise ValueError(message)
+
+    @classmethod
+    def fits(cls, moment: Moment) -> bool:
+        """Tell whether it can be done at a moment."""
+        return moment.in_task is not False or not cls.only_in_task
+
+    @abstractmethod
+    def fire(self, stage: Stage) -> None:
+        """Do it.
+
+        Args:
+            stage: Where.
+        """
+
+    def __repr__(self) -> str:
+        more = [f"{each.name}={getattr(self, each.name)!r}" for each in fields(self)[1:]]
+        return f"{type(self).__name__}({', '.join([repr(self.at), *more])})"
+
+
+@dataclass(frozen=True, repr=False)
+class Abort(Event):
+    """Ask the tasks of the run to abort: all of its canvas."""
+
+    def fire(self, stage: Stage) -> None:
+        """Do it."""
+        stage.abort()
+
+
+@dataclass(frozen=True, repr=False)
+class Revoke(Event):
+    """Revoke the tasks of the run: those that do not run yet will not.
+
+    Attributes:
+        terminate: Whether one that runs is to be killed; that needs a real worker.
+    """
+
+    terminate: bool = False
+
+    def fire(self, stage: Stage) -> None:
+        """Do it."""
+        stage.revoke(terminate=self.terminate)
+
+
+@dataclass(frozen=True, repr=False)
+class SoftTimeLimit(Event):
+    """Raise `celery.exceptions.SoftTimeLimitExceeded` in the task, where it is at that moment."""
+
+    only_in_task: ClassVar[bool] = True
+
+    def fire(self, stage: Stage) -> None:
+        """Do it."""
+        stage.exceed_soft_time_limit()
+
+
+@dataclass(frozen=True, repr=False)
+class Advance(Event):
+    """Move the engine's clock: the task takes its time.
+
+    Attributes:
+        seconds: How far; 0.0 or more.
+
+    Raises:
+        ProgressValueError: If that is no finite number of 0 or more.
+    """
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        amount(self.seconds, "seconds")
+
+    def fire(self, stage: Stage) -> None:
+        """Do it."""
+        stage.advance(self.seconds)

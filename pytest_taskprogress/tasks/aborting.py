@@ -1,0 +1,145 @@
+"""The request to abort a task: a record of its own, beside the state, in the result backend.
+
+Only who asks writes it, and only the worker writes the state: neither can erase what the other one
+wrote. It is stored and read by what every backend of Celery offers, under a second id.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from celery.backends.base import DisabledBackend
+from celery.backends.rpc import RPCBackend
+
+from pytest_taskprogress.core.clock import Clock
+from pytest_taskprogress.core.errors import AbortUnsupported, TaskAborted
+from pytest_taskprogress.core.states import ABORTED
+
+__all__ = [
+    "AbortCheck",
+    "ask",
+    "clock_of",
+    "forget",
+    "is_asked",
+    "is_own",
+    "is_request",
+    "keeps_requests",
+    "record_id_of",
+    "task_of",
+]
+
+_SUFFIX: Final = ".abort"
+
+#: There is nothing to ask with these: the one stores nothing, the other sends messages to a client.
+_KEEP_NOTHING: Final = (DisabledBackend, RPCBackend)
+
+_THOSE_THAT_DO: Final = (
+    "set result_backend to one that keeps records: a database, Redis, memcached, a directory, ..."
+)
+
+
+def record_id_of(task_id: str) -> str:
+    """The id of the record that asks a task."""
+    return f"{task_id}{_SUFFIX}"
+
+
+def is_request(task_id: str) -> bool:
+    """Tell whether the id of a record is that of a request to abort."""
+    return task_id.endswith(_SUFFIX)
+
+
+def task_of(record_id: str) -> str:
+    """The id of the task that is asked by a record."""
+    return record_id.removesuffix(_SUFFIX)
+
+
+def keeps_requests(backend: Any) -> bool:
+    """Tell whether a backend is one that can keep a request."""
+    return not isinstance(backend, _KEEP_NOTHING)
+
+
+def is_asked(backend: Any, task_id: str) -> bool:
+    """Tell whether a task was asked to abort; one read."""
+    return keeps_requests(backend) and backend.get_state(record_id_of(task_id)) == ABORTED
+
+
+def is_own(error: object, task_id: str | None) -> bool:
+    """Tell whether an error is the abort of a task, and not of one whose result it asked for."""
+    return isinstance(error, TaskAborted) and error.task_id == task_id
+
+
+def ask(backend: Any, task_id: str) -> None:
+    """Ask a task to abort.
+
+    Raises:
+        AbortUnsupported: If the backend does not keep the request.
+        Exception: What the backend raises, if it is down.
+    """
+    if not keeps_requests(backend):
+        message = (
+            f"{task_id} cannot be asked to abort: its result backend {backend.as_uri()!r} keeps no"
+            f" records; {_THOSE_THAT_DO}"
+        )
+        raise AbortUnsupported(message)
+    backend.store_result(record_id_of(task_id), None, ABORTED)
+    # Some clients say nothing when their server is down.
+    if not is_asked(backend, task_id):
+        message = (
+            f"{task_id} was not asked to abort: the result backend {backend.as_uri()!r} took the"
+            f" request without an error, and does not have it. Is its server up? If it never keeps"
+            f" records, {_THOSE_THAT_DO}"
+        )
+        raise AbortUnsupported(message)
+
+
+def forget(backend: Any, task_id: str) -> None:
+    """Forget that a task was asked to abort."""
+    backend.forget(record_id_of(task_id))
+
+
+def clock_of(backend: Any) -> Clock:
+    """The clock of a result backend, if it has one (an engine's has), else the machine's."""
+    clock = getattr(backend, "clock", None)
+    return clock if isinstance(clock, Clock) else Clock()
+
+
+class AbortCheck:
+    """Looks whether a task was asked to abort, for one execution of it; from any thread.
+
+    Once it was, there is nothing more to look for: a request is not taken back.
+
+    Args:
+        backend: Where the request would be.
+        task_id: Id of the task.
+        interval: Seconds in which it looks at most once; the first look is always real.
+    """
+
+    def __init__(self, backend: Any, task_id: str, interval: float) -> None:
+        self._backend = backend
+        self._task_id = task_id
+        self._interval = interval
+        self._clock = clock_of(backend)
+        self._next_at = -math.inf
+        self._asked = False
+
+    def is_aborted(self) -> bool:
+        """Tell whether the task was asked to abort."""
+        if self._asked:
+            return True
+        if self._interval:
+            now = self._clock.monotonic()
+            if now < self._next_at:
+                return False
+            self._next_at = now + self._interval
+        self._asked = is_asked(self._backend, self._task_id)
+        return self._asked
+
+    def raise_if_aborted(self) -> None:
+        """Leave the task, if it was asked to abort.
+
+        Raises:
+            TaskAborted: If it was.
+        """
+        if self.is_aborted():
+            raise TaskAborted(self._task_id)

@@ -1,0 +1,333 @@
+"""Results that know ABORTED as an end, and how tasks are asked to abort by them.
+
+To Celery ABORTED is no end: `get()` of such a task, of a group with one in it, and the polling task
+of a chord would wait for ever. So an app that has an AbortableTask gets result classes that know
+better, in place of its own: Celery makes every result by `app.AsyncResult` and `app.GroupResult`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from celery import result as celery_result
+from celery.contrib import abortable
+from celery.exceptions import TimeoutError as CeleryTimeoutError
+from celery.result import AsyncResult, ResultSet
+from celery.states import READY_STATES
+
+from pytest_taskprogress.core.errors import DeadlockError, TaskAborted
+from pytest_taskprogress.core.messages import as_repr
+from pytest_taskprogress.core.progress import Number, amount
+from pytest_taskprogress.core.states import ABORTED
+from pytest_taskprogress.tasks import aborting
+
+__all__ = [
+    "AbortableAsyncResult",
+    "KnowsAborted",
+    "abort",
+    "ended_in_abort",
+    "tasks_of",
+    "teach",
+]
+
+#: Without its type parameters: at run time Celery's class may have none.
+_Abortable: Any = abortable.AbortableAsyncResult
+
+#: The stubs lack it.
+_assert_will_not_block: Final[Callable[[], None]] = vars(celery_result)["assert_will_not_block"]
+
+
+def ended_in_abort(meta: dict[str, Any]) -> bool:
+    """Tell whether a task has honoured an abort.
+
+    With Celery's AbortableTask the state is the request itself, and nothing is stored with it: such
+    a task may still run.
+
+    Args:
+        meta: The record of the task.
+    """
+    return meta["status"] == ABORTED and isinstance(meta["result"], dict)
+
+
+def _is_over(meta: dict[str, Any]) -> bool:
+    return meta["status"] in READY_STATES or ended_in_abort(meta)
+
+
+class _Over(Exception):
+    """The task that is waited for has ended in an abort."""
+
+
+class KnowsAborted:
+    """What a class of results needs to know ABORTED; it has this before Celery's own."""
+
+    # What Celery's class has.
+    id: str
+    app: Any
+    backend: Any
+    _cache: dict[str, Any] | None
+    _get_task_meta: Callable[[], dict[str, Any]]
+    _set_cache: Callable[[dict[str, Any]], dict[str, Any]]
+    on_ready: Callable[[object], object]
+    throw: Callable[[BaseException], object]
+
+    def _maybe_set_cache(self, meta: dict[str, Any] | None) -> dict[str, Any] | None:
+        if not meta or not ended_in_abort(meta):
+            return super()._maybe_set_cache(meta)  # type: ignore[misc,no-any-return]
+        if self._cache is None:
+            self._set_cache(meta)
+            self.on_ready(self)
+        return self._cache
+
+    def ready(self) -> bool:
+        """Tell whether the task has ended; an aborted one that still runs has not."""
+        return _is_over(self._get_task_meta())
+
+    def maybe_throw(
+        self, propagate: bool = True, callback: Callable[[str, object], object] | None = None
+    ) -> Any:
+        """Raise what the task raised.
+
+        Raises:
+            TaskAborted: If it ended in an abort.
+        """
+        meta = self._get_task_meta()
+        if not ended_in_abort(meta):
+            return super().maybe_throw(propagate, callback)  # type: ignore[misc]
+        error = TaskAborted(self.id, meta["result"])
+        if propagate:
+            self.throw(error)
+        if callback is not None:
+            callback(self.id, error)
+        return error
+
+    maybe_reraise = maybe_throw
+
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float = 0.5,
+        no_ack: bool = True,
+        follow_parents: bool = True,
+        callback: Callable[[str, object], object] | None = None,
+        on_message: Callable[[dict[str, Any]], object] | None = None,
+        on_interval: Callable[[], object] | None = None,
+        disable_sync_subtasks: bool = True,
+    ) -> Any:
+        """Wait until the task has ended, and return its result; as Celery's `get`.
+
+        Raises:
+            TaskAborted: If the task ended in an abort; returned if it is not to propagate.
+            celery.exceptions.TimeoutError: If it does not end in time.
+        """
+
+        def look() -> None:
+            if on_interval is not None:
+                on_interval()
+            if ended_in_abort(self._get_task_meta()):
+                raise _Over
+
+        def hear(meta: dict[str, Any]) -> None:
+            if on_message is not None:
+                on_message(meta)
+            if meta.get("task_id") == self.id and ended_in_abort(meta):
+                self._maybe_set_cache(meta)
+
+        known = aborting.keeps_requests(self.backend)
+        try:
+            value = super().get(  # type: ignore[misc]
+                timeout=timeout,
+                propagate=propagate,
+                interval=interval,
+                no_ack=no_ack,
+                follow_parents=follow_parents,
+                callback=callback,
+                # Only those that get messages take who hears them.
+                on_message=hear if known and self.backend.is_async else on_message,
+                on_interval=look if known else on_interval,
+                disable_sync_subtasks=disable_sync_subtasks,
+            )
+        except _Over:
+            return self.maybe_throw(propagate=propagate, callback=callback)
+        if self._cache is not None and ended_in_abort(self._cache):
+            return self.maybe_throw(propagate=propagate)
+        return value
+
+    wait = get
+
+    def forget(self) -> None:
+        """Forget the result of the task, and of its parents, and that it was asked to abort."""
+        super().forget()  # type: ignore[misc]
+        if aborting.keeps_requests(self.backend):
+            aborting.forget(self.backend, self.id)
+
+
+class _JoinsAborted:
+    """What a class of group results needs for members that end in an abort."""
+
+    results: list[Any]
+    backend: Any
+
+    #: Celery's native join waits for all of them at once, and for ABORTED for ever.
+    supports_native_join: Final = False
+
+    def join(
+        self,
+        timeout: float | None = None,
+        on_message: Callable[[dict[str, Any]], object] | None = None,
+        callback: Callable[[str, object], object] | None = None,
+        **options: Any,
+    ) -> list[Any]:
+        """Wait for one after the other, and return their results."""
+        if on_message is None:
+            # Celery's own knows everything but messages.
+            joined: list[Any] = super().join(  # type: ignore[misc]
+                timeout=timeout, callback=callback, **options
+            )
+            return joined
+        clock = aborting.clock_of(self.backend)
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        values = []
+        for each in self.results:
+            left = None if deadline is None else max(deadline - clock.monotonic(), 0.0)
+            value = each.get(timeout=left, on_message=on_message, **options)
+            if callback is None:
+                values.append(value)
+            else:
+                callback(each.id, value)
+        return values
+
+
+class AbortableAsyncResult(KnowsAborted, _Abortable):  # type: ignore[misc]
+    """The result of an AbortableTask, by which it is asked to abort.
+
+    Args:
+        id: Id of the task.
+        backend: Where its result is; None: that of the app.
+        app: None: the current app.
+
+    Source:
+        `celery.contrib.abortable.AbortableAsyncResult`, whose `abort()` writes over the state.
+    """
+
+    @property
+    def state(self) -> str:
+        """The state of the task; ABORTED from the moment it is asked until it ends otherwise."""
+        meta = self._get_task_meta()
+        if not _is_over(meta) and aborting.is_asked(self.backend, self.id):
+            return ABORTED
+        return str(meta["status"])
+
+    status = state
+
+    def is_aborted(self) -> bool:
+        """Tell whether the task was asked to abort, and has not ended otherwise."""
+        return self.state == ABORTED
+
+    def abort(self, grace: Number | None = None) -> bool:
+        """Ask the task to abort; see `abort`.
+
+        Args:
+            grace: Seconds to wait for it, and then to revoke it. None: do not wait.
+
+        Returns:
+            False if it had ended, or was asked before.
+
+        Raises:
+            AbortUnsupported: If the result backend does not keep the request.
+        """
+        return abort(self, grace)
+
+
+def abort(result: Any, grace: Number | None = None) -> bool:
+    """Ask a task, or every task of a canvas, to abort.
+
+    A canvas is walked by its results: the members of groups, and what comes before in a chain. They
+    are asked by their ids: also those that are not published yet, so that a chain stops.
+
+    Args:
+        result: What `apply_async` returned, or the same made anew: a result of any class.
+        grace: Seconds to wait for those that were asked to end; what has not by then is revoked
+            with `terminate=True`, for which a worker kills the process. None: do not wait.
+
+    Returns:
+        True if one was asked; False if all had ended, or were asked before.
+
+    Raises:
+        AbortUnsupported: If the result backend does not keep the request.
+        ProgressValueError: If `grace` is no finite number of 0 or more.
+        RuntimeError: If a task is to wait for others to end; Celery refuses that.
+        TypeError: If it is no result.
+        Exception: What the backend raises, if it is down.
+    """
+    if grace is not None:
+        grace = amount(grace, "grace")
+        _assert_will_not_block()
+    asked = [each for each in tasks_of(result) if _ask(each)]
+    if grace is not None:
+        for late in _late(asked, grace):
+            late.revoke(terminate=True)
+    return bool(asked)
+
+
+def tasks_of(result: Any) -> Iterator[Any]:
+    """The results of the tasks of a canvas, each once."""
+    stack, seen = [result], set()
+    while stack:
+        node = stack.pop()
+        if not isinstance(node, (AsyncResult, ResultSet)):
+            message = (
+                f"abort() takes the result of a task or of a canvas, got {as_repr(node)}; of an id"
+                " make one by task.AsyncResult(id)"
+            )
+            raise TypeError(message)
+        if node.parent is not None:
+            stack.append(node.parent)
+        if isinstance(node, ResultSet):
+            stack.extend(reversed(node.results or []))
+        elif node.id not in seen:
+            seen.add(node.id)
+            yield node
+
+
+def _ask(result: Any) -> bool:
+    """Ask one task; returns False if it has ended, or was asked before."""
+    if isinstance(result, _Abortable) and not isinstance(result, AbortableAsyncResult):
+        # A task of Celery's own class looks at its state.
+        if result.ready() or result.is_aborted():
+            return False
+        result.abort()
+        return True
+    meta = result.backend.get_task_meta(result.id, cache=False)
+    if _is_over(meta) or aborting.is_asked(result.backend, result.id):
+        return False
+    aborting.ask(result.backend, result.id)
+    return True
+
+
+def _late(results: list[Any], grace: Number) -> Iterator[Any]:
+    """Those that have not ended after some seconds."""
+    if not results:
+        return
+    clock = aborting.clock_of(results[0].backend)
+    deadline = clock.monotonic() + grace
+    for each in results:
+        waiting = AbortableAsyncResult(each.id, backend=each.backend, app=each.app)
+        try:
+            waiting.get(timeout=max(deadline - clock.monotonic(), 0.0), propagate=False)
+        except (CeleryTimeoutError, DeadlockError):
+            yield each
+
+
+def teach(app: Any) -> None:
+    """Let the results that an app makes know ABORTED.
+
+    Args:
+        app: A Celery app.
+    """
+    for name, knowing in (("AsyncResult", KnowsAborted), ("GroupResult", _JoinsAborted)):
+        made = getattr(app, name)
+        if not issubclass(made, knowing):
+            attributes = {"__module__": made.__module__, "__doc__": made.__doc__}
+            setattr(app, name, type(made.__name__, (knowing, made), attributes))
