@@ -25,6 +25,9 @@ _APPS: Final = pytest.StashKey["dict[str, Any]"]()
 _ENGINE: Final = pytest.StashKey["EagerEngine"]()
 _INSTALLED: Final = pytest.StashKey[ExitStack]()
 
+#: Property of a test report that tells of a sweep.
+_SWEEP: Final = "taskprogress_sweep"
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Declare the options."""
@@ -166,6 +169,40 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if engine is not None:
         engine.check_listeners()
     return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Tell how many runs the sweeps of a test were, and of one that failed which was the last."""
+    engine = _engine_of(item)
+    sweeps = [] if engine is None or call.when != "call" else engine.sweeps
+    # As properties of the test they reach the terminal from the processes of xdist too.
+    item.user_properties.extend((_SWEEP, str(sweep)) for sweep in sweeps)
+    report = yield
+    if report.failed:
+        report.sections.extend(("taskprogress", each.last) for each in sweeps if each.last)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell how many runs the sweeps of all tests were."""
+    swept = [
+        (report.nodeid, sweep)
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "call"
+        for name, sweep in report.user_properties
+        if name == _SWEEP
+    ]
+    if not swept:
+        return
+    runs = sum(int(sweep.partition(" ")[0]) for _, sweep in swept)
+    terminalreporter.write_line(f"taskprogress: {runs} runs in {len(swept)} sweeps")
+    if terminalreporter.verbosity > 0:
+        for nodeid, sweep in swept:
+            terminalreporter.write_line(f"  {nodeid}: {sweep}")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -218,9 +218,7 @@ class FakeBackend(CountsChords):
             NotSerializable: If the serialiser refuses the result; nothing is stored.
             ValueError: If there is no task id, or what is stored cannot be read back.
         """
-        key = self._keys.get(task_id)
-        if key is None:
-            key = self._keys[task_id] = self.get_key_for_task(task_id)
+        key = self._key_of(task_id)
         if type(task_id) is not str:
             task_id = self._strip_prefix(key)
         if self._replacing and is_stray(task_id):
@@ -260,6 +258,12 @@ class FakeBackend(CountsChords):
                     source,
                 )
         return result
+
+    def _key_of(self, task_id: str) -> bytes:
+        key = self._keys.get(task_id)
+        if key is None:
+            key = self._keys[task_id] = self.get_key_for_task(task_id)
+        return key
 
     def _may_wait(self, result: object, state: str, old_state: str) -> bool:
         """Whether a value may be encoded later: it is plain, and what is stored can be read."""
@@ -343,6 +347,12 @@ class FakeBackend(CountsChords):
         """Return the record of a task."""
         if self._store.on_read is not None:
             self._store.on_read(task_id)
+        store = self._store
+        with store.lock:
+            if store.get(self._key_of(task_id)) is None and task_id not in self._cache:
+                # Most of the looks whether a task is to abort.
+                store.reads[task_id] += 1
+                return {"status": PENDING, "result": None}
         meta: dict[str, Any] = super().get_task_meta(task_id, cache)
         return meta
 

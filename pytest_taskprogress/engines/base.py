@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
 from pytest_taskprogress.core.clock import Clock
-from pytest_taskprogress.core.transitions import History
+from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines.run import TaskRun
 from pytest_taskprogress.listeners.capturing import CaptureListener
 from pytest_taskprogress.listeners.notifier import Notifier
+from pytest_taskprogress.scenario import Event
 
 __all__ = ["Engine", "PendingTask"]
 
@@ -73,6 +74,16 @@ class Engine(Protocol):
 
     def run(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> TaskRun:
         """Publish a task or a canvas, run all that comes of it, and return what happened."""
+        ...
+
+    def under(self, *events: Event) -> Any:
+        """Let events happen to what runs; has `run` and `run_iter`, and is a context manager."""
+        ...
+
+    def run_iter(
+        self, task_or_signature: Any, /, *args: Any, **kwargs: Any
+    ) -> Iterator[Transition]:
+        """Run step by step: the task stands still at each transition."""
         ...
 
     def paused(self) -> AbstractContextManager[Engine]:

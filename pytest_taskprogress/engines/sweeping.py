@@ -90,7 +90,7 @@ class Sweep:
         self._engine = engine
         self._make_event = make_event
         self._target, self._args, self._kwargs = call
-        self._running = ""
+        self._made = 0
         recorder = _Recorder()
         engine.reset()
         with scenes.told(recorder):
@@ -104,19 +104,26 @@ class Sweep:
 
     def __iter__(self) -> Iterator[TaskRun]:
         for number, moment in enumerate(self.moments, 1):
-            event = self._make_event(moment)
-            self._running = f"run {number} of {len(self)}, under {event!r}"
+            self._made = number
             self._engine.reset()
-            yield self._engine.under(event).run(self._target, *self._args, **self._kwargs)
-        self._running = ""
+            under = self._engine.under(self._make_event(moment))
+            yield under.run(self._target, *self._args, **self._kwargs)
 
     @property
-    def running(self) -> str:
-        """Which of its runs is made or looked at now; empty if none is."""
-        return self._running
+    def last(self) -> str:
+        """The last of its runs, for messages; empty if none was made."""
+        if not self._made:
+            return ""
+        event = self._make_event(self.moments[self._made - 1])
+        return f"the last run of a sweep of {self._name}: {self._made} of {len(self)}, {event!r}"
+
+    @property
+    def _name(self) -> str:
+        return self.recorded.name or "a group"
 
     def __str__(self) -> str:
-        return f"{len(self)} runs of {self.recorded.name or 'a group'}, one for each moment"
+        of = "" if self._made == len(self) else f"of {len(self)} "
+        return f"{self._made} {of}runs of {self._name}"
 
 
 def _spread(moments: list[Moment], at_most: int | None) -> list[Moment]:
