@@ -163,10 +163,16 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Fail a test whose listeners raised."""
-    result = yield
+    """Fail a test whose listeners raised, or a run that it left early."""
     engine = _engine_of(item)
+    try:
+        result = yield
+    finally:
+        if engine is not None:
+            # As properties of the test they reach the terminal from the processes of xdist too.
+            item.user_properties.extend((_SWEEP, str(sweep)) for sweep in engine.sweeps)
     if engine is not None:
+        engine.check_walks()
         engine.check_listeners()
     return result
 
@@ -175,14 +181,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell how many runs the sweeps of a test were, and of one that failed which was the last."""
-    engine = _engine_of(item)
-    sweeps = [] if engine is None or call.when != "call" else engine.sweeps
-    # As properties of the test they reach the terminal from the processes of xdist too.
-    item.user_properties.extend((_SWEEP, str(sweep)) for sweep in sweeps)
+    """Tell of a test that failed in a sweep which of its runs was the last."""
     report = yield
-    if report.failed:
-        report.sections.extend(("taskprogress", each.last) for each in sweeps if each.last)
+    engine = _engine_of(item)
+    if report.failed and call.when == "call" and engine is not None:
+        report.sections.extend(("taskprogress", each.last) for each in engine.sweeps if each.last)
     return report
 
 
@@ -199,7 +202,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not swept:
         return
     runs = sum(int(sweep.partition(" ")[0]) for _, sweep in swept)
-    terminalreporter.write_line(f"taskprogress: {runs} runs in {len(swept)} sweeps")
+    count = "a sweep" if len(swept) == 1 else f"{len(swept)} sweeps"
+    terminalreporter.write_line(f"taskprogress: {runs} runs in {count}")
     if terminalreporter.verbosity > 0:
         for nodeid, sweep in swept:
             terminalreporter.write_line(f"  {nodeid}: {sweep}")

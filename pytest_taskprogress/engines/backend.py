@@ -17,7 +17,6 @@ from celery.exceptions import ImproperlyConfigured
 from kombu.exceptions import EncodeError
 
 from pytest_taskprogress.core.aborts import AbortRequest
-from pytest_taskprogress.core.callsite import frame_outside
 from pytest_taskprogress.core.clock import Clock
 from pytest_taskprogress.core.states import (
     ABORTED,
@@ -27,10 +26,11 @@ from pytest_taskprogress.core.states import (
     SUCCESS,
     TERMINAL_STATES,
 )
-from pytest_taskprogress.core.transitions import Source, Transition
+from pytest_taskprogress.core.transitions import Transition
 from pytest_taskprogress.engines.chords import CountsChords
 from pytest_taskprogress.engines.plain import EXACT_SERIALIZERS, copied, is_plain
 from pytest_taskprogress.engines.refusals import NotSerializable, refused_arguments, refused_value
+from pytest_taskprogress.engines.sources import source_of_write
 from pytest_taskprogress.engines.store import Record, Store, Waiter
 from pytest_taskprogress.engines.threads import is_stray
 from pytest_taskprogress.tasks.aborting import is_request, task_of
@@ -39,22 +39,10 @@ __all__ = ["FakeBackend"]
 
 _URL: Final = "taskprogress://"
 
-#: Frames of these packages report on behalf of somebody; the first frame above them is the source.
-_REPORTERS: Final = ("celery.", "pytest_taskprogress.")
-#: What these write, the worker writes.
-_WORKER: Final = ("celery.app.trace", "celery.worker.")
-
 
 def _key(key: bytes | str) -> bytes:
     """A key as it is stored; Celery's key-value backends take text too."""
     return key if type(key) is bytes else str(key).encode()
-
-
-def _source() -> Source | None:
-    """The line that reported; None for what the worker's own code wrote."""
-    # From the caller of `store_result` on.
-    frame = frame_outside(_REPORTERS, stop=_WORKER, depth=3)
-    return None if frame is None else Source(frame.f_code.co_filename, frame.f_lineno)
 
 
 class FakeBackend(CountsChords):
@@ -160,16 +148,22 @@ class FakeBackend(CountsChords):
         """
         self._store.subscribers.append(subscriber)
 
-    def watch_aborts(
-        self, on_asked: Callable[[AbortRequest], object], on_read: Callable[[str], object]
+    def watch(
+        self,
+        on_written: Callable[[Transition], object],
+        on_asked: Callable[[AbortRequest], object],
+        on_read: Callable[[str], object],
     ) -> None:
-        """Say who is told of requests to abort.
+        """Say who is told of what happens, and may do something to it.
 
         Args:
+            on_written: Called after each write when others can write again, in the thread that
+                wrote; what it raises is raised there.
             on_asked: Called when a task is asked to abort.
             on_read: Called with the id of a record before it is read, in the thread that reads.
         """
-        self._store.on_asked, self._store.on_read = on_asked, on_read
+        store = self._store
+        store.on_written, store.on_asked, store.on_read = on_written, on_asked, on_read
 
     def wait_with(self, waiter: Waiter) -> None:
         """Say what makes results come, instead of waiting for other threads to write them.
@@ -223,9 +217,9 @@ class FakeBackend(CountsChords):
             task_id = self._strip_prefix(key)
         if self._replacing and is_stray(task_id):
             return result
-        store = self._store
+        store, told = self._store, None
         with store.lock:
-            source = _source() if store.subscribers else None
+            source = source_of_write() if store.subscribers else None
             old = store.get(key)
             old_state = PENDING if old is None else old.state or PENDING
             stored = old_state != SUCCESS
@@ -246,7 +240,7 @@ class FakeBackend(CountsChords):
                 store.tell_asked(task_of(task_id), source)
             elif store.subscribers:
                 ended = state in TERMINAL_STATES or state == RETRY
-                store.tell(
+                told = store.tell(
                     "retry" if state == RETRY else "task",
                     getattr(request, "task", None),
                     task_id,
@@ -257,6 +251,8 @@ class FakeBackend(CountsChords):
                     stored,
                     source,
                 )
+        if told is not None and store.on_written is not None:
+            store.on_written(told)
         return result
 
     def _key_of(self, task_id: str) -> bytes:
@@ -327,7 +323,7 @@ class FakeBackend(CountsChords):
             return refused_value(
                 state,
                 result,
-                source=_source(),
+                source=source_of_write(),
                 serializer=self.serializer,
                 encode=self.encode,
                 reason=reason,

@@ -9,7 +9,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from celery import Celery
 from celery.local import Proxy
 
 from pytest_taskprogress.core.aborts import AbortRequest
@@ -30,7 +29,7 @@ from pytest_taskprogress.engines.pending import Pending
 from pytest_taskprogress.engines.periodic import Beat
 from pytest_taskprogress.engines.plays import Plays
 from pytest_taskprogress.engines.run import TaskRun
-from pytest_taskprogress.engines.targets import checked, published
+from pytest_taskprogress.engines.targets import checked, checked_app, checked_limit, published
 from pytest_taskprogress.engines.turns import Turns
 from pytest_taskprogress.engines.waits import Wait, Waits
 from pytest_taskprogress.listeners.capturing import CaptureListener
@@ -75,7 +74,7 @@ class EagerEngine(Plays):
         self._atom_notifier = Notifier()
         self._capture = CaptureListener(self)
         self._findings = Findings(lambda: self._capture.history)
-        self._turns = Turns(self._clock, _checked_limit(limit), self._findings.tell)
+        self._turns = Turns(self._clock, checked_limit(limit), self._findings.tell)
         self._beat: Beat | None = None
         self._aborts: list[AbortRequest] = []
         self._parts: _Parts | None = None
@@ -125,7 +124,7 @@ class EagerEngine(Plays):
 
     @limit.setter
     def limit(self, limit: int) -> None:
-        self._turns.limit = _checked_limit(limit)
+        self._turns.limit = checked_limit(limit)
 
     @property
     def _installed(self) -> _Parts:
@@ -156,9 +155,9 @@ class EagerEngine(Plays):
             broker.worker_queues = partial(_queues, app)
             undo.callback(broker.reset)
             undo.callback(setattr, self, "_beat", None)
-            backend = FakeBackend(_checked_app(app), clock=self._clock, replacing=True)
+            backend = FakeBackend(checked_app(app), clock=self._clock, replacing=True)
             backend.subscribe(self._on_write)
-            backend.watch_aborts(self._aborts.append, self._on_read)
+            backend.watch(self._play, self._aborts.append, self._on_read)
             backend.wait_with(self._turns.wait)
             undo.enter_context(
                 installation.installed(app, broker=broker, backend=backend, clock=self._clock)
@@ -179,6 +178,7 @@ class EagerEngine(Plays):
             undo.callback(lambda: self._findings.tell_threads(threads.leave()))
             undo.callback(self._finish_walks)
             yield self
+        self.check_walks()
         self.check_listeners()
 
     def __enter__(self) -> EagerEngine:
@@ -199,6 +199,8 @@ class EagerEngine(Plays):
     def reset(self) -> None:
         """Begin anew: forget what was published, stored and captured; the clock is at 0.0 again.
 
+        At the same date and time as before, so that one run after a reset is like the other.
+
         Raises:
             EngineError: If it is called inside a task.
         """
@@ -208,11 +210,11 @@ class EagerEngine(Plays):
         self._finish_walks()
         self._turns.pending.clear()
         self._beat = None
-        self._forget()
+        self._forget(start=self._clock.time() - self._clock.monotonic())
         self.backend.clear()
 
-    def _forget(self) -> None:
-        self._clock.restart()
+    def _forget(self, start: float | None = None) -> None:
+        self._clock.restart(start)
         self._capture.clear()
         self._aborts.clear()
         self._atom_notifier.errors.clear()
@@ -297,7 +299,7 @@ class EagerEngine(Plays):
                 retries and those that came back included; what waits is forgotten.
         """
         if limit is not None:
-            _checked_limit(limit)
+            checked_limit(limit)
         last = math.inf if until is None else self._checked_time(until)
         return self._turns.drain(last, math.inf if limit is None else limit)
 
@@ -354,10 +356,11 @@ class EagerEngine(Plays):
     def _on_write(self, transition: Transition) -> None:
         self._atom_notifier.notify(transition.state, Details(transition))
         self._findings.note(transition)
-        self._play(transition)
 
     def _deadlock(self, waits: Waits, wait: Wait) -> str:
         parts = [waits.explained(wait, self._state_of)]
+        if any(walk.stands for walk in self._walks):
+            parts.append("A run stands still in run_iter(): it does not go on by itself.")
         parts += ["Waiting to be run:", str(self._turns.pending)]
         if self._findings.discarded:
             parts += ["Thrown away:", *(f"  {each}" for each in self._findings.discarded)]
@@ -379,20 +382,6 @@ class EagerEngine(Plays):
         self._atom_notifier.errors.clear()
         if errors:
             raise ListenerError(errors) from errors[0]
-
-
-def _checked_limit(limit: int) -> int:
-    if limit < 1:
-        message = f"a drain runs at least one message: expected limit >= 1, got {limit=!r}"
-        raise ValueError(message)
-    return limit
-
-
-def _checked_app(app: Any) -> Any:
-    if not isinstance(app, Celery):
-        message = f"an engine is installed on a Celery app, got app={app!r}"
-        raise EngineError(message)
-    return app
 
 
 def _queues(app: Any) -> Iterable[Any]:

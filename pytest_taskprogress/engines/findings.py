@@ -105,10 +105,12 @@ def finding(transition: Transition, history: History) -> tuple[str, Source | Non
 def _message(transition: Transition, ended: Transition, where: str) -> str | None:
     old, new = ended.state, transition.state
     if old == ABORTED and new != ABORTED and not ended.meta:
+        by = f" at {transition.source}" if transition.source else " by the worker"
         return (
-            f"the abort that was asked for{where} is lost: {new} was stored over ABORTED. With"
+            f"the abort that was asked for{where} is lost: {new} was stored over ABORTED{by}. With"
             " Celery's AbortableTask the request is the state itself, which every later write"
-            " erases: check is_aborted() before each report, and end by `raise Ignore`"
+            " erases: give the task base=AbortableTask of pytest_taskprogress, and ask it by"
+            " task.AsyncResult(id).abort()"
         )
     if check_transition(old, new) is Outcome.FORBIDDEN:
         if new == SUCCESS:

@@ -95,7 +95,8 @@ class Plays(ABC):
 
         Raises:
             EngineError: If something waits to be run.
-            ValueError: If `at_most` is less than 1.
+            TypeError: If that makes no events.
+            ValueError: If `at_most` is no whole number of 1 or more.
             Exception: What `run` raises.
         """
         if self._turns.pending:
@@ -121,12 +122,15 @@ class Plays(ABC):
             The transitions; `run` of it is what came of it.
 
         Raises:
-            EngineError: If greenlet is not installed.
+            EngineError: If greenlet is not installed, or if it is called inside a task.
         """
         return self.walk(lambda: self.run(task_or_signature, *args, **kwargs))
 
     def walk(self, work: Callable[[], TaskRun]) -> Steps:
         """Make the steps of something that runs tasks on this engine; see `run_iter`."""
+        if self._turns.in_task:
+            message = "run_iter() inside a task: publish by delay() there; it runs after the task"
+            raise EngineError(message)
         walk = Walk(work, self._exchange, self._place_of)
         self._walks.append(walk)
         return Steps(walk)
@@ -147,8 +151,14 @@ class Plays(ABC):
     def _finish_walks(self) -> None:
         """Nothing stands still for ever: what a test left goes on to its end."""
         for walk in self._walks:
-            walk.finish()
-        self._walks.clear()
+            walk.leave()
+
+    def check_walks(self) -> None:
+        """Raise what a run raised that was left early, once."""
+        walks, self._walks = self._walks, [each for each in self._walks if not each.over]
+        for walk in walks:
+            if walk.error is not None:
+                raise walk.error
 
     def _written_here(self, written: History) -> History:
         """Of what was written since a run began, what it wrote: others may have gone on."""

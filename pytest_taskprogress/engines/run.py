@@ -93,6 +93,6 @@ class TaskRun:
         return sum(each.index >= self.aborts[0].index for each in self.progress)
 
     def __str__(self) -> str:
-        headline = f"{self.name or 'group'}[{self.task_id}] {self.state} after {self.elapsed:g} s"
+        headline = f"{self.name or 'canvas'}[{self.task_id}] {self.state} after {self.elapsed:g} s"
         under = f", under {', '.join(map(repr, self.under))}" if self.under else ""
         return f"{headline}{under}\n{self.history}"

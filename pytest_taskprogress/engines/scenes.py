@@ -95,6 +95,7 @@ class Scene:
         Raises:
             MomentNotReached: If a moment never came.
         """
+        __tracebackhide__ = True
         if self.errors:
             raise self.errors[0]
         missed = [each.event for each in self._waiting if not each.fired]

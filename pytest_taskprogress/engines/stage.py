@@ -11,7 +11,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import EngineError
-from pytest_taskprogress.engines.internals import app_state
+from pytest_taskprogress.engines.internals import app_state, worker_state
 from pytest_taskprogress.scenario import Occasion
 from pytest_taskprogress.tasks.abortable import AbortableTask
 from pytest_taskprogress.tasks.aborting import is_request, record_id_of, task_of
@@ -33,12 +33,13 @@ def checked_task(record_id: str) -> tuple[str | None, str] | None:
     task = app_state.get_current_task()
     if task is None:
         # A thread that helps a task has none.
-        return (None, task_of(record_id)) if is_request(record_id) else None
+        request = worker_state.requests.get(task_of(record_id))
+        return (request.name, request.id) if request and is_request(record_id) else None
     request = task.request
     if is_request(record_id):
         # The look before the start is not one of the task's own.
-        own = record_id_of(request.id) == record_id
-        looks = own and attempt_of(request).abort_check is not None
+        check = attempt_of(request).abort_check
+        looks = record_id_of(request.id) == record_id and check is not None and check.raises
     else:
         # Celery's own class looks at the state.
         ours = isinstance(task, AbortableTask)
@@ -67,12 +68,13 @@ class EagerStage:
         self._occasion = occasion
 
     def _tasks(self) -> Iterator[Any]:
-        result = self._result
-        if result is None:
+        """The tasks of the run, and the one at which the moment is: a task may publish others."""
+        known = [] if self._result is None else list(tasks_of(self._result))
+        yield from known
+        if self._occasion.uuid not in {each.id for each in known}:
             task = self._app.tasks.get(self._occasion.name)
             make = self._app.AsyncResult if task is None else task.AsyncResult
-            result = make(self._occasion.uuid)
-        return tasks_of(result)
+            yield make(self._occasion.uuid)
 
     def abort(self) -> None:
         """Ask every task of the run to abort.
@@ -107,12 +109,18 @@ class EagerStage:
         """Let the soft time limit of the task run out.
 
         Raises:
-            EngineError: If no code of a task runs now.
+            EngineError: If no code of a task runs now, or if it runs in another thread.
         """
         if not self._occasion.in_task:
             message = (
                 "a soft time limit is exceeded while a task runs, and now the worker does: use a"
                 " moment of the task's own, such as at_report()"
+            )
+            raise EngineError(message)
+        if app_state.get_current_task() is None:
+            message = (
+                "a soft time limit is exceeded in the thread of the task, and this moment is in"
+                " another one that helps it: use a moment of the task's own thread"
             )
             raise EngineError(message)
         self.raised = SoftTimeLimitExceeded()

@@ -38,6 +38,7 @@ class Walk:
         run: What came of it; None as long as it has not come to its end.
         written: What it wrote.
         heard: What of that the test was not told yet.
+        error: What it raised after the test had left it.
         silent: Whether the test does not want to be told any more.
 
     Args:
@@ -53,6 +54,7 @@ class Walk:
         self.heard: deque[Transition] = deque()
         self.written: list[Transition] = []
         self.silent = False
+        self.error: Exception | None = None
         self._work = work
         self._exchange = exchange
         self._place = place(self)
@@ -99,6 +101,13 @@ class Walk:
         while self.stands:
             self.go_on()
 
+    def leave(self) -> None:
+        """Go on to the end, where nobody takes what it raises: it is kept."""
+        try:
+            self.finish()
+        except Exception as error:  # noqa: BLE001 - the engine raises it later
+            self.error = error
+
 
 class Steps(Iterator[Transition]):
     """The transitions of a run; the task stands still at each, until the next one is asked for.
@@ -110,7 +119,7 @@ class Steps(Iterator[Transition]):
     ::
 
         for transition in taskprogress.run_iter(export, 10):
-            if transition.percent == 50:
+            if transition.is_report and transition.percent == 50:
                 abort(export.AsyncResult(transition.uuid))
 
     Args:
@@ -163,4 +172,4 @@ class Steps(Iterator[Transition]):
     def __del__(self) -> None:
         walk = getattr(self, "_walk", None)
         if walk is not None:
-            walk.finish()
+            walk.leave()

@@ -62,6 +62,7 @@ class Store:
         reads: Reads of a record, by task id.
         writes: Writes that were asked for, by task id.
         subscribers: Who is told of each write.
+        on_written: Who is told of each write when the lock is not held any more.
         on_asked: Who is told when a task is asked to abort.
         on_read: Who is told, with the id, before a record is read for somebody.
         waiter: What makes results come; None: other threads do.
@@ -81,6 +82,7 @@ class Store:
         self.reads: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
         self.subscribers: list[Callable[[Transition], None]] = []
+        self.on_written: Callable[[Transition], object] | None = None
         self.on_asked: Callable[[AbortRequest], object] | None = None
         self.on_read: Callable[[str], object] | None = None
         self.waiter: Waiter | None = None
@@ -193,7 +195,7 @@ class Store:
         if self.on_asked is not None:
             self.on_asked(AbortRequest(uuid, self._now(), self._told, source))
 
-    def tell(self, kind: str, name: str | None, uuid: str, *parts: Any) -> None:
+    def tell(self, kind: str, name: str | None, uuid: str, *parts: Any) -> Transition:
         """Tell the subscribers of a write; the lock is held.
 
         Args:
@@ -210,3 +212,4 @@ class Store:
         self._told += 1
         for subscriber in self.subscribers:
             subscriber(transition)
+        return transition

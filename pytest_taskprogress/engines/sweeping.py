@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import RETRY
 from pytest_taskprogress.engines.run import TaskRun
 from pytest_taskprogress.engines.scenes import Scenes
@@ -84,9 +85,21 @@ class Sweep:
         call: tuple[Any, tuple[Any, ...], dict[str, Any]],
         at_most: int | None,
     ) -> None:
-        if at_most is not None and at_most < 1:
-            message = f"a sweep has at least one run: expected at_most >= 1, got {at_most=!r}"
+        given: object = at_most  # the annotation is a promise that callers break
+        if given is not None and (
+            not isinstance(given, int) or isinstance(given, bool) or given < 1
+        ):
+            message = (
+                "a sweep has at least one run: expected a whole number of 1 or more, got"
+                f" {at_most=!r}"
+            )
             raise ValueError(message)
+        if not callable(make_event):
+            message = (
+                "sweep() takes a class of events, such as Abort, or whatever makes one of a moment,"
+                f" got {as_repr(make_event)}"
+            )
+            raise TypeError(message)
         self._engine = engine
         self._make_event = make_event
         self._target, self._args, self._kwargs = call
@@ -95,7 +108,8 @@ class Sweep:
         engine.reset()
         with scenes.told(recorder):
             self.recorded = engine.run(self._target, *self._args, **self._kwargs)
-        fits = getattr(make_event, "fits", lambda _: True)
+        # Of a partial, what it calls.
+        fits = getattr(getattr(make_event, "func", make_event), "fits", lambda _: True)
         self.moments = _spread([each for each in recorder.moments if fits(each)], at_most)
 
     def __len__(self) -> int:

@@ -1,21 +1,22 @@
-"""What an engine is asked to run, checked before anything is published."""
+"""What an engine is given, checked before anything is published."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from celery import Task
+from celery import Celery, Task
 from celery.canvas import Signature
 
 from pytest_taskprogress.core.errors import (
     CircularCanvasError,
+    EngineError,
     ForeignTaskError,
     NotATaskError,
     UnregisteredTaskError,
 )
 from pytest_taskprogress.engines.consumer import unregistered
 
-__all__ = ["checked", "published"]
+__all__ = ["checked", "checked_app", "checked_limit", "published"]
 
 
 def checked(target: Any, app: Any) -> Any:
@@ -51,3 +52,19 @@ def published(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any
         message = "an empty chain has nothing to run: what a client gets of it is None"
         raise NotATaskError(message)
     return result
+
+
+def checked_limit(limit: int) -> int:
+    """How many messages a drain may run."""
+    if limit < 1:
+        message = f"a drain runs at least one message: expected limit >= 1, got {limit=!r}"
+        raise ValueError(message)
+    return limit
+
+
+def checked_app(app: Any) -> Any:
+    """A Celery app."""
+    if not isinstance(app, Celery):
+        message = f"an engine is installed on a Celery app, got app={app!r}"
+        raise EngineError(message)
+    return app

@@ -29,14 +29,18 @@ class TurnPlace:
 
     Attributes:
         draining: Held by the thread that runs what is published.
+        working: Held by the thread that works at top level.
         waits: Who waits for whom.
-        allowed: How many messages may have been run when it has to come to an end.
+        ran: How many messages have been run.
+        allowed: How many may have been run when it has to come to an end.
         steps: What the thread runs that it belongs to; kept here while it stands still.
         line: What waits for it; kept here while it stands still.
     """
 
     draining: threading.Lock = field(default_factory=threading.Lock)
+    working: threading.RLock = field(default_factory=threading.RLock)
     waits: Waits = field(default_factory=Waits)
+    ran: int = 0
     allowed: int = 0
     steps: list[Step] = field(default_factory=list)
     line: Line = field(default_factory=Line.empty)
@@ -70,8 +74,6 @@ class Turns:
         self._pending: Pending | None = None
         self._explain: Callable[[Waits, Wait], str] = lambda _, wait: str(wait)
         self._place = TurnPlace()
-        self._working = threading.RLock()
-        self._steps = 0
 
     @contextmanager
     def working_on(self, pending: Pending, explain: Callable[[Waits, Wait], str]) -> Iterator[None]:
@@ -120,17 +122,17 @@ class Turns:
         """Run at most so many messages that are due by a reading of the clock."""
         if self.in_task:
             return 0
-        before = self._steps
+        before = self._place.ran
         self._allow()
         last = before + limit
         # The lock is tried again after it was released: a thread may have published meanwhile.
         while (
             self.pending.due(until)
-            and self._steps < last
+            and self._place.ran < last
             and self._place.draining.acquire(blocking=False)
         ):
             try:
-                while self._steps < last and self._step_alone(until):
+                while self._place.ran < last and self._step_alone(until):
                     self._check_limit()
             except BaseException:
                 # Nothing of this drain may reach the next one.
@@ -138,10 +140,10 @@ class Turns:
                 raise
             finally:
                 self._place.draining.release()
-        if until < math.inf and self._steps < last:
+        if until < math.inf and self._place.ran < last:
             self._clock.jump_to(until)
         self._on_idle()
-        return self._steps - before
+        return self._place.ran - before
 
     def _step_alone(self, until: float) -> bool:
         with self._turn():
@@ -150,12 +152,12 @@ class Turns:
     def _turn(self) -> threading.RLock:
         """Who has it works: at top level, or on top of the task that this thread is in."""
         step = self.threads.step
-        return self._working if step is None else step.lock
+        return self._place.working if step is None else step.lock
 
     def _step(self, until: float) -> bool:
         while (work := self.pending.take(until)) is not None:
             if self.threads.run(work):
-                self._steps += 1
+                self._place.ran += 1
                 return True
         return False
 
@@ -233,10 +235,10 @@ class Turns:
     # -- what does not come to an end -------------------------------------------------------------
 
     def _allow(self) -> None:
-        self._place.allowed = self._steps + len(self.pending) + self.limit
+        self._place.allowed = self._place.ran + len(self.pending) + self.limit
 
     def _check_limit(self) -> None:
-        if self._steps < self._place.allowed or not self.pending:
+        if self._place.ran < self._place.allowed or not self.pending:
             return
         message = (
             f"more than limit={self.limit} messages came of what was run, and there are more: does"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -52,7 +51,7 @@ class Under:
         self._engine = engine
         self._scenes = scenes
         self._events = events
-        self._played: list[AbstractContextManager[None]] = []
+        self._played: list[Scene] = []
 
     def run(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> TaskRun:
         """Run a task or a canvas under the scenario; see `EagerEngine.run`.
@@ -60,8 +59,14 @@ class Under:
         Raises:
             MomentNotReached: If the moment of an event never came.
         """
-        with self._playing():
-            return self._engine.run(task_or_signature, *args, **kwargs)
+        __tracebackhide__ = True
+        scene = self._begin()
+        try:
+            run = self._engine.run(task_or_signature, *args, **kwargs)
+        finally:
+            self._scenes.watchers.remove(scene)
+        scene.check()
+        return run
 
     def run_iter(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> Steps:
         """Run step by step under the scenario; see `EagerEngine.run_iter`.
@@ -72,8 +77,7 @@ class Under:
         return self._engine.walk(lambda: self.run(task_or_signature, *args, **kwargs))
 
     def __enter__(self) -> Under:
-        self._played.append(self._playing())
-        self._played[-1].__enter__()
+        self._played.append(self._begin())
         return self
 
     def __exit__(
@@ -82,11 +86,13 @@ class Under:
         exc_val: BaseException | None,
         exc_tb: TracebackType | None,
     ) -> None:
-        self._played.pop().__exit__(exc_type, exc_val, exc_tb)
+        __tracebackhide__ = True
+        scene = self._played.pop()
+        self._scenes.watchers.remove(scene)
+        if exc_val is None:
+            scene.check()
 
-    @contextmanager
-    def _playing(self) -> Iterator[None]:
+    def _begin(self) -> Scene:
         scene = Scene(self._events)
-        with self._scenes.told(scene):
-            yield
-        scene.check()
+        self._scenes.watchers.append(scene)
+        return scene

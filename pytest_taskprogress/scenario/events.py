@@ -84,7 +84,10 @@ class Event(ABC):
 
 @dataclass(frozen=True, repr=False)
 class Abort(Event):
-    """Ask the tasks of the run to abort: all of its canvas."""
+    """Ask the tasks of the run to abort: all of its canvas.
+
+    Where no `run` published them, the one task at which the moment is.
+    """
 
     def fire(self, stage: Stage) -> None:
         """Do it."""
@@ -95,11 +98,23 @@ class Abort(Event):
 class Revoke(Event):
     """Revoke the tasks of the run: those that do not run yet will not.
 
+    Where no `run` published them, the one task at which the moment is.
+
     Attributes:
         terminate: Whether one that runs is to be killed; that needs a real worker.
+
+    Raises:
+        TypeError: If that is neither True nor False.
     """
 
     terminate: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given: object = self.terminate  # the annotation is a promise that callers break
+        if not isinstance(given, bool):
+            message = f"Revoke takes terminate=True or False, got terminate={as_repr(given)}"
+            raise TypeError(message)
 
     def fire(self, stage: Stage) -> None:
         """Do it."""

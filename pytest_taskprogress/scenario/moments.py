@@ -63,6 +63,7 @@ class Moment:
         n: Which of them it is, from 1.
         task: Name of the task that it is about; None: of any.
         in_task: Whether it is in the code of the task itself; None if that depends.
+        predicate: Of `when()`.
     """
 
     code: str
@@ -70,6 +71,7 @@ class Moment:
     n: int = 1
     task: str | None = None
     in_task: bool | None = True
+    predicate: Callable[[Transition], bool] | None = None
 
     def is_at(self, occasion: Occasion) -> bool:
         """Tell whether an occasion is one of those that are counted."""
@@ -188,7 +190,7 @@ def when(predicate: Callable[[Transition], bool], *, task: str | None = None) ->
         raise TypeError(message)
     name = getattr(predicate, "__name__", None) or as_repr(predicate)
     code = f"when({name}{_of(task)})"
-    return Moment(code, _of_write(predicate), task=task, in_task=None)
+    return Moment(code, _of_write(predicate), task=task, in_task=None, predicate=predicate)
 
 
 def _nth(
@@ -210,8 +212,13 @@ def _code(name: str, argument: object, task: str | None) -> str:
     return f"{name}({argument!r}{_of(task)})"
 
 
-def _of(task: str | None) -> str:
-    return "" if task is None else f", task={task!r}"
+def _of(task: object) -> str:
+    if task is None:
+        return ""
+    if not isinstance(task, str) or not task:
+        message = f"a moment knows a task by its name: expected task='proj.export', got {task=!r}"
+        raise TypeError(message)
+    return f", task={task!r}"
 
 
 def _of_write(of: Callable[[Transition], bool]) -> Callable[[Occasion], bool]:

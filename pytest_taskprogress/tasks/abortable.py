@@ -11,6 +11,7 @@ from celery.app import trace
 from celery.app.task import Context
 from celery.contrib import abortable
 from celery.exceptions import Ignore
+from kombu.exceptions import EncodeError
 
 from pytest_taskprogress.core.errors import TaskAborted
 from pytest_taskprogress.core.progress import Number, amount
@@ -19,9 +20,9 @@ from pytest_taskprogress.tasks import aborting
 from pytest_taskprogress.tasks.aborting import AbortCheck
 from pytest_taskprogress.tasks.attempt import Attempt, Ending, attempt_of
 from pytest_taskprogress.tasks.base import ProgressTask
-from pytest_taskprogress.tasks.results import AbortableAsyncResult, ended_in_abort, teach
+from pytest_taskprogress.tasks.results import AbortableAsyncResult, is_over, teach
 
-__all__ = ["AbortableTask"]
+__all__ = ["AbortableTask", "abort_check_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -139,28 +140,37 @@ class AbortableTask(ProgressTask, _Abortable):  # type: ignore[misc]
             einfo: With the traceback.
         """
 
-    def retry(self, *args: Any, **kwargs: Any) -> Any:
-        """Ask for another attempt, unless the task was asked to abort."""
-        if attempt_of(self.request).ending is None:
-            self.raise_if_aborted()
-        return super().retry(*args, **kwargs)
+    def _check_retry(self, error: object) -> None:
+        task_id = self.request.id
+        if aborting.is_own(error, task_id) or self.is_aborted():
+            raise TaskAborted(task_id)
 
     def _run_attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         request = self.request
         # This look is none of the task's own, and does not count as the first of them.
         if not request.is_eager and aborting.is_asked(self.backend, request.id):
-            if ended_in_abort(self.backend.get_task_meta(request.id, cache=False)):
-                message = f"{request.id} was delivered again, and has ended in an abort"
+            if is_over(self.backend.get_task_meta(request.id, cache=False)):
+                message = f"{request.id} was delivered again, and has ended"
                 raise Ignore(message)
             raise TaskAborted(request.id)
+        check = self.abort_check()
+        if check is not None:
+            # From here on somebody catches what it raises.
+            check.raises = True
         return super()._run_attempt(args, kwargs)
 
     def _end_attempt_by(self, attempt: Attempt, error: Exception) -> Any:
-        if attempt.ending is None and aborting.is_own(error, self.request.id):
-            attempt.end(Ending(ABORTED, self._last_progress(attempt), error))
+        if attempt.ending is None and self._is_abort(attempt, error):
+            ending = Ending(ABORTED, self._last_progress(attempt), error)
+            self._handle(attempt.end, ending)
         if attempt.ending is not None and attempt.ending.state == ABORTED:
             return self._end_attempt(attempt, None)
         return super()._end_attempt_by(attempt, error)
+
+    def _is_abort(self, attempt: Attempt, error: Exception) -> bool:
+        """Whether a task ends so because it was asked to: also by Ignore, as with Celery's class."""
+        noticed = attempt.abort_check is not None and attempt.abort_check.noticed
+        return aborting.is_own(error, self.request.id) or (noticed and isinstance(error, Ignore))
 
     def _end_attempt(self, attempt: Attempt, value: Any) -> Any:
         ending = attempt.ending
@@ -169,9 +179,10 @@ class AbortableTask(ProgressTask, _Abortable):  # type: ignore[misc]
         return super()._end_attempt(attempt, value)
 
     def _last_progress(self, attempt: Attempt) -> dict[str, Any]:
-        held = [meta for each in attempt.reporters if (meta := each.held()) is not None]
-        if held:
-            return held[-1]
+        held = None if attempt.latest is None else attempt.latest.held()
+        return self._stored_progress() if held is None else held
+
+    def _stored_progress(self) -> dict[str, Any]:
         if aborting.keeps_requests(self.backend):
             stored = self.backend.get_task_meta(self.request.id, cache=False)
             if is_report(stored["status"]) and isinstance(stored["result"], dict):
@@ -190,8 +201,13 @@ class AbortableTask(ProgressTask, _Abortable):  # type: ignore[misc]
                 raise
             einfo = ExceptionInfo()
         if not _ignores_result(self, request) or self.store_errors_even_if_ignored:
-            backend.store_result(request.id, ending.meta, ABORTED, request=request)
-            for each in _unpublished(request.chain):
+            try:
+                backend.store_result(request.id, ending.meta, ABORTED, request=request)
+            except EncodeError:
+                # A report that was held back is told from here.
+                logger.exception("%s[%s]: its last report is lost", self.name, request.id)
+                backend.store_result(request.id, self._stored_progress(), ABORTED, request=request)
+            for each in _unpublished(reversed(request.chain or ())):
                 backend.store_result(each.id, {"pending": False}, ABORTED, request=each)
         # The rest of it: its part in a chord, and errbacks.
         backend.mark_as_failure(
@@ -209,6 +225,16 @@ class AbortableTask(ProgressTask, _Abortable):  # type: ignore[misc]
         except Exception:
             # The task has ended, whatever its handlers do.
             logger.exception("%s[%s]: %r raised", self.name, self.request.id, handler)
+
+
+def abort_check_of(task: Any) -> Callable[[], object] | None:
+    """What raises if a task is to abort, from any thread; None if it is not abortable.
+
+    Args:
+        task: The bound task; something with a `raise_if_aborted` will do.
+    """
+    check = task.abort_check() if isinstance(task, AbortableTask) else None
+    return getattr(task if check is None else check, "raise_if_aborted", None)
 
 
 def _unpublished(signatures: Any) -> Iterator[Context]:

@@ -7,6 +7,7 @@ wrote. It is stored and read by what every backend of Celery offers, under a sec
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any, Final
 
 from celery.backends.base import DisabledBackend
@@ -109,6 +110,10 @@ class AbortCheck:
 
     Once it was, there is nothing more to look for: a request is not taken back.
 
+    Attributes:
+        raises: Whether the task may be left: not before its function is called.
+        noticed: Whether it was asked, as far as this has looked.
+
     Args:
         backend: Where the request would be.
         task_id: Id of the task.
@@ -120,26 +125,38 @@ class AbortCheck:
         self._task_id = task_id
         self._interval = interval
         self._clock = clock_of(backend)
+        self.raises = False
+        self.noticed = False
         self._next_at = -math.inf
-        self._asked = False
 
     def is_aborted(self) -> bool:
         """Tell whether the task was asked to abort."""
-        if self._asked:
+        if self.noticed:
             return True
         if self._interval:
             now = self._clock.monotonic()
             if now < self._next_at:
                 return False
             self._next_at = now + self._interval
-        self._asked = is_asked(self._backend, self._task_id)
-        return self._asked
+        self.noticed = is_asked(self._backend, self._task_id)
+        return self.noticed
 
     def raise_if_aborted(self) -> None:
         """Leave the task, if it was asked to abort.
 
+        While the task is being left, in its `finally` and `except` blocks, it is not left again.
+
         Raises:
             TaskAborted: If it was.
         """
-        if self.is_aborted():
+        if self.raises and self.is_aborted() and not self._is_being_left():
             raise TaskAborted(self._task_id)
+
+    def _is_being_left(self) -> bool:
+        error, seen = sys.exc_info()[1], set()
+        while error is not None and id(error) not in seen:
+            if is_own(error, self._task_id):
+                return True
+            seen.add(id(error))
+            error = error.__context__
+        return False

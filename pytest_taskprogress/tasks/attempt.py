@@ -54,6 +54,7 @@ class Attempt:
         keeps: The endings that the task stores itself, when its function returns.
         entered: True once the function of a ProgressTask was called.
         reporters: The observers in it.
+        latest: The one that reported last.
         ending: The outcome that one of them gave it; None while it goes on.
         abort_check: Tells whether the task is to abort; None if it was not asked yet.
         lock: Held by whoever reports: one for all observers, since an outcome concerns them all.
@@ -62,6 +63,7 @@ class Attempt:
     keeps: frozenset[str] = frozenset()
     entered: bool = False
     reporters: list[Reporter] = field(default_factory=list)
+    latest: Reporter | None = None
     ending: Ending | None = None
     abort_check: AbortCheck | None = None
     lock: AbstractContextManager[bool] = field(

@@ -75,7 +75,11 @@ class ProgressTask(_Task):  # type: ignore[misc]
             )
             warnings.warn(message, TaskProgressWarning, stacklevel=2)
             raise Ignore(message)
+        self._check_retry(kwargs.get("exc"))
         return super().retry(*args, **kwargs)
+
+    def _check_retry(self, error: object) -> None:
+        """Raise what is to end the task instead of another attempt."""
 
     def _run_attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self.run(*args, **kwargs)

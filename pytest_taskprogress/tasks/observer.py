@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from pytest_taskprogress.core.clock import Clock
@@ -17,6 +17,7 @@ from pytest_taskprogress.core.states import (
     SUCCESS,
     TERMINAL_STATES,
 )
+from pytest_taskprogress.tasks.abortable import abort_check_of
 from pytest_taskprogress.tasks.aborting import clock_of, is_own
 from pytest_taskprogress.tasks.arguments import extra_keys, log_level_number
 from pytest_taskprogress.tasks.attempt import Attempt, Ending, attempt_of
@@ -111,7 +112,7 @@ class Observer:
         self._task = task
         self._scan_task = scan_task
         self.logger = logger if _logger is None else _logger
-        self._check_abort = _abort_check(task) if check_abort else None
+        self._check_abort = abort_check_of(task) if check_abort else None
         request = getattr(task, "request", None)
         self._attempt = Attempt()
         if getattr(request, "id", None) is not None:
@@ -207,7 +208,7 @@ class Observer:
             ValueError: If `meta` has a reserved key, or there is no such `log_level`.
             Exception: What the `raise_if_aborted` of an abortable task raises.
         """
-        if self._check_abort is not None:
+        if self._check_abort is not None and self._attempt.ending is None:
             self._check_abort()
         extra = extra_keys(meta, state)
         level = log_level_number(log_level) if do_log else None
@@ -226,6 +227,7 @@ class Observer:
                 data.update(exception_info(as_exception(RuntimeError, data["description"])))
             self._writer.offer(state, data, complete=progress.complete)
             self._position.keep(progress)
+            self._attempt.latest = self
         if level is not None:
             self._logger.log(level, "%s", data["description"])
         return state, data
@@ -396,10 +398,3 @@ class Observer:
 def _refused(ending: Ending, state: str) -> tuple[str, dict[str, Any]]:
     warn(f"{state} was reported after the task had ended with {ending.state}: ignored")
     return ending.state, ending.meta
-
-
-def _abort_check(task: Any) -> Callable[[], object] | None:
-    """What raises if the task is to abort, from any thread; None if it is not abortable."""
-    bound = getattr(task, "abort_check", None)
-    check = bound() if callable(bound) else None
-    return getattr(task if check is None else check, "raise_if_aborted", None)

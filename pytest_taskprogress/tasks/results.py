@@ -8,12 +8,13 @@ better, in place of its own: Celery makes every result by `app.AsyncResult` and 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any, Final
 
 from celery import result as celery_result
 from celery.contrib import abortable
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import AsyncResult, ResultSet
+from celery.result import AsyncResult, EagerResult, ResultSet
 from celery.states import READY_STATES
 
 from pytest_taskprogress.core.errors import DeadlockError, TaskAborted
@@ -27,6 +28,7 @@ __all__ = [
     "KnowsAborted",
     "abort",
     "ended_in_abort",
+    "is_over",
     "tasks_of",
     "teach",
 ]
@@ -50,7 +52,12 @@ def ended_in_abort(meta: dict[str, Any]) -> bool:
     return meta["status"] == ABORTED and isinstance(meta["result"], dict)
 
 
-def _is_over(meta: dict[str, Any]) -> bool:
+def is_over(meta: dict[str, Any]) -> bool:
+    """Tell whether a task has ended, also in an abort.
+
+    Args:
+        meta: The record of the task.
+    """
     return meta["status"] in READY_STATES or ended_in_abort(meta)
 
 
@@ -67,7 +74,10 @@ class KnowsAborted:
     backend: Any
     _cache: dict[str, Any] | None
     _get_task_meta: Callable[[], dict[str, Any]]
+    _maybe_reraise_parent_error: Callable[[], None]
     _set_cache: Callable[[dict[str, Any]], dict[str, Any]]
+    ignored: bool
+    parent: Any
     on_ready: Callable[[object], object]
     throw: Callable[[BaseException], object]
 
@@ -81,7 +91,7 @@ class KnowsAborted:
 
     def ready(self) -> bool:
         """Tell whether the task has ended; an aborted one that still runs has not."""
-        return _is_over(self._get_task_meta())
+        return is_over(self._get_task_meta())
 
     def maybe_throw(
         self, propagate: bool = True, callback: Callable[[str, object], object] | None = None
@@ -121,7 +131,27 @@ class KnowsAborted:
             TaskAborted: If the task ended in an abort; returned if it is not to propagate.
             celery.exceptions.TimeoutError: If it does not end in time.
         """
+        if self.ignored:
+            return None
+        if disable_sync_subtasks:
+            _assert_will_not_block()
+        if follow_parents and propagate and self.parent is not None:
+            self._maybe_reraise_parent_error()
+        if self._cache is None:
+            options = {"timeout": timeout, "interval": interval, "no_ack": no_ack}
+            self._wait(on_message, on_interval, options)
+        return self.maybe_throw(propagate=propagate, callback=callback)
 
+    wait = get
+
+    def _wait(
+        self,
+        on_message: Callable[[dict[str, Any]], object] | None,
+        on_interval: Callable[[], object] | None,
+        options: dict[str, Any],
+    ) -> None:
+        # Celery's get() makes a promise of on_interval, which is kept once; this is to be called
+        # each time.
         def look() -> None:
             if on_interval is not None:
                 on_interval()
@@ -134,27 +164,18 @@ class KnowsAborted:
             if meta.get("task_id") == self.id and ended_in_abort(meta):
                 self._maybe_set_cache(meta)
 
-        known = aborting.keeps_requests(self.backend)
-        try:
-            value = super().get(  # type: ignore[misc]
-                timeout=timeout,
-                propagate=propagate,
-                interval=interval,
-                no_ack=no_ack,
-                follow_parents=follow_parents,
-                callback=callback,
+        backend = self.backend
+        known = aborting.keeps_requests(backend)
+        backend.add_pending_result(self)
+        with suppress(_Over):
+            backend.wait_for_pending(
+                self,
                 # Only those that get messages take who hears them.
-                on_message=hear if known and self.backend.is_async else on_message,
+                on_message=hear if known and backend.is_async else on_message,
                 on_interval=look if known else on_interval,
-                disable_sync_subtasks=disable_sync_subtasks,
+                propagate=False,
+                **options,
             )
-        except _Over:
-            return self.maybe_throw(propagate=propagate, callback=callback)
-        if self._cache is not None and ended_in_abort(self._cache):
-            return self.maybe_throw(propagate=propagate)
-        return value
-
-    wait = get
 
     def forget(self) -> None:
         """Forget the result of the task, and of its parents, and that it was asked to abort."""
@@ -172,14 +193,29 @@ class _JoinsAborted:
     #: Celery's native join waits for all of them at once, and for ABORTED for ever.
     supports_native_join: Final = False
 
+    def join_native(self, *args: Any, **options: Any) -> list[Any]:
+        """Wait for one after the other, and return their results."""
+        return self.join(*args, **options)
+
     def join(
         self,
         timeout: float | None = None,
-        on_message: Callable[[dict[str, Any]], object] | None = None,
+        propagate: bool = True,
+        interval: float = 0.5,
         callback: Callable[[str, object], object] | None = None,
-        **options: Any,
+        no_ack: bool = True,
+        on_message: Callable[[dict[str, Any]], object] | None = None,
+        on_interval: Callable[[], object] | None = None,
+        disable_sync_subtasks: bool = True,
     ) -> list[Any]:
-        """Wait for one after the other, and return their results."""
+        """Wait for one after the other, and return their results; as Celery's `join`."""
+        options = {
+            "propagate": propagate,
+            "interval": interval,
+            "no_ack": no_ack,
+            "on_interval": on_interval,
+            "disable_sync_subtasks": disable_sync_subtasks,
+        }
         if on_message is None:
             # Celery's own knows everything but messages.
             joined: list[Any] = super().join(  # type: ignore[misc]
@@ -215,7 +251,7 @@ class AbortableAsyncResult(KnowsAborted, _Abortable):  # type: ignore[misc]
     def state(self) -> str:
         """The state of the task; ABORTED from the moment it is asked until it ends otherwise."""
         meta = self._get_task_meta()
-        if not _is_over(meta) and aborting.is_asked(self.backend, self.id):
+        if not is_over(meta) and aborting.is_asked(self.backend, self.id):
             return ABORTED
         return str(meta["status"])
 
@@ -248,8 +284,8 @@ def abort(result: Any, grace: Number | None = None) -> bool:
 
     Args:
         result: What `apply_async` returned, or the same made anew: a result of any class.
-        grace: Seconds to wait for those that were asked to end; what has not by then is revoked
-            with `terminate=True`, for which a worker kills the process. None: do not wait.
+        grace: Seconds to wait for them to end; what has not by then is revoked with
+            `terminate=True`, for which a worker kills the process. None: do not wait.
 
     Returns:
         True if one was asked; False if all had ended, or were asked before.
@@ -264,9 +300,10 @@ def abort(result: Any, grace: Number | None = None) -> bool:
     if grace is not None:
         grace = amount(grace, "grace")
         _assert_will_not_block()
-    asked = [each for each in tasks_of(result) if _ask(each)]
+    tasks = list(tasks_of(result))
+    asked = [each for each in tasks if _ask(each)]
     if grace is not None:
-        for late in _late(asked, grace):
+        for late in _late(tasks, grace):
             late.revoke(terminate=True)
     return bool(asked)
 
@@ -293,21 +330,24 @@ def tasks_of(result: Any) -> Iterator[Any]:
 
 def _ask(result: Any) -> bool:
     """Ask one task; returns False if it has ended, or was asked before."""
+    backend = result.backend
+    if isinstance(result, EagerResult):
+        return False
+    if aborting.keeps_requests(backend) and (
+        is_over(backend.get_task_meta(result.id, cache=False))
+        or aborting.is_asked(backend, result.id)
+    ):
+        return False
+    aborting.ask(backend, result.id)
     if isinstance(result, _Abortable) and not isinstance(result, AbortableAsyncResult):
         # A task of Celery's own class looks at its state.
-        if result.ready() or result.is_aborted():
-            return False
         result.abort()
-        return True
-    meta = result.backend.get_task_meta(result.id, cache=False)
-    if _is_over(meta) or aborting.is_asked(result.backend, result.id):
-        return False
-    aborting.ask(result.backend, result.id)
     return True
 
 
 def _late(results: list[Any], grace: Number) -> Iterator[Any]:
     """Those that have not ended after some seconds."""
+    results = [each for each in results if not isinstance(each, EagerResult)]
     if not results:
         return
     clock = aborting.clock_of(results[0].backend)
@@ -320,13 +360,21 @@ def _late(results: list[Any], grace: Number) -> Iterator[Any]:
             yield each
 
 
+#: The classes by which an app makes results.
+_TAUGHT: Final = {
+    "AsyncResult": KnowsAborted,
+    "GroupResult": _JoinsAborted,
+    "ResultSet": _JoinsAborted,
+}
+
+
 def teach(app: Any) -> None:
     """Let the results that an app makes know ABORTED.
 
     Args:
         app: A Celery app.
     """
-    for name, knowing in (("AsyncResult", KnowsAborted), ("GroupResult", _JoinsAborted)):
+    for name, knowing in _TAUGHT.items():
         made = getattr(app, name)
         if not issubclass(made, knowing):
             attributes = {"__module__": made.__module__, "__doc__": made.__doc__}
