@@ -99,7 +99,7 @@ TRANSITIONS: Final[dict[tuple[str, str], str]] = {
     (
         ABORTED,
         STARTED,
-    ): "a redelivered message, of an app that tracks the start, before it is found",
+    ): "a redelivered message, of an app that tracks the start",
 }
 
 

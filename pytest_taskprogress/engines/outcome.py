@@ -101,12 +101,13 @@ class _Outcome:
 
     def _asked(self, own: History, *task_ids: str) -> tuple[AbortRequest, ...]:
         """The requests to abort of some tasks; with Celery's AbortableTask they are states."""
+        records = [each for each in self._aborts if each.uuid in task_ids]
+        asked = {each.uuid for each in records}
         states = [
             AbortRequest(each.uuid, each.at, each.index, each.source)
             for each in own
-            if each.state == ABORTED and not each.meta
+            if each.state == ABORTED and not each.meta and each.uuid not in asked
         ]
-        records = [each for each in self._aborts if each.uuid in task_ids]
         return tuple(sorted([*states, *records], key=lambda each: each.index))
 
     def _of_group(self, result: Any, children: tuple[TaskRun, ...]) -> TaskRun:

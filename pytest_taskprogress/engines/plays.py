@@ -167,11 +167,17 @@ class Plays(ABC):
     # -- what happens -----------------------------------------------------------------------------
 
     def _play(self, transition: Transition) -> None:
-        if self._scenes.watchers:
-            occasion = Occasion("write", transition.name, transition.uuid, transition)
-            self._scenes.happen(occasion)
-        if self._walk is not None:
-            self._walk.hand_over(transition)
+        walk = self._walk
+        if walk is not None:
+            walk.note(transition)
+        try:
+            if self._scenes.watchers:
+                occasion = Occasion("write", transition.name, transition.uuid, transition)
+                self._scenes.happen(occasion)
+        finally:
+            # Not in the midst of an event.
+            if walk is not None and not self._scenes.is_firing:
+                walk.stand_still()
 
     def _on_start(self, request: Any) -> None:
         if self._scenes.watchers:

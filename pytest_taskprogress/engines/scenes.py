@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -85,9 +86,10 @@ class Scene:
         if write is not None:
             self._last = f"{write.name or write.uuid} {write.state}"
             self._seen["retry"] += write.state == RETRY
-            if write.is_report:
+            if write.is_report and write.stored:
                 self._seen["report"] += 1
-                self._percent = max(write.percent or 0.0, self._percent or 0.0)
+                if write.percent is not None:
+                    self._percent = max(write.percent, self._percent or 0.0)
 
     def check(self) -> None:
         """Raise what events raised, or that one of them has not been.
@@ -146,7 +148,12 @@ class Scenes:
         self.watchers: list[Watcher] = []
         self._make_stage = make_stage
         self._result: Any = None
-        self._firing = False
+        self._firing: set[int] = set()
+
+    @property
+    def is_firing(self) -> bool:
+        """Whether this thread does what an event asks for."""
+        return threading.get_ident() in self._firing
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -183,15 +190,17 @@ class Scenes:
         Raises:
             Exception: What an event wants to be raised in the task.
         """
-        if self._firing and occasion.kind == "check":
+        nested, thread = self.is_firing, threading.get_ident()
+        if nested and occasion.kind == "check":
             # Somebody else looks: who asks for the abort.
             return
         stage = self._make_stage(self._result, occasion)
-        before, self._firing = self._firing, True
+        self._firing.add(thread)
         try:
             for each in tuple(self.watchers):
                 each.happen(occasion, stage)
         finally:
-            self._firing = before
+            if not nested:
+                self._firing.remove(thread)
         if stage.raised is not None:
             raise stage.raised

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextvars
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
 from pytest_taskprogress.core.errors import EngineError
+from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.transitions import Transition
 from pytest_taskprogress.engines.run import TaskRun
 
@@ -38,6 +40,7 @@ class Walk:
         run: What came of it; None as long as it has not come to its end.
         written: What it wrote.
         heard: What of that the test was not told yet.
+        raised: What it raised.
         error: What it raised after the test had left it.
         silent: Whether the test does not want to be told any more.
 
@@ -54,7 +57,9 @@ class Walk:
         self.heard: deque[Transition] = deque()
         self.written: list[Transition] = []
         self.silent = False
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
+        self.raised: BaseException | None = None
+        self._thread: int | None = None
         self._work = work
         self._exchange = exchange
         self._place = place(self)
@@ -64,7 +69,11 @@ class Walk:
         self._greenlet.gr_context = contextvars.copy_context()
 
     def _go(self) -> None:
-        self.run = self._work()
+        try:
+            self.run = self._work()
+        except BaseException as error:
+            self.raised = error
+            raise
 
     @property
     def over(self) -> bool:
@@ -76,18 +85,28 @@ class Walk:
         """Whether the run has begun, and has not come to its end."""
         return bool(self._greenlet)
 
-    def hand_over(self, transition: Transition) -> None:
-        """Stand still, until `go_on`."""
+    def note(self, transition: Transition) -> None:
+        """Keep what was written, for the test to hear of it."""
         self.written.append(transition)
-        if self.silent:
-            return
-        self.heard.append(transition)
+        if not self.silent:
+            self.heard.append(transition)
+
+    def stand_still(self) -> None:
+        """Wait, until `go_on`."""
         # Another thread that helps the task does not stand still.
-        if self._getcurrent() is self._greenlet:
+        if not self.silent and self._getcurrent() is self._greenlet:
             self._greenlet.parent.switch()
 
     def go_on(self) -> None:
-        """Begin, or go on, until the run stands still or comes to its end."""
+        """Begin, or go on, until the run stands still or comes to its end.
+
+        Raises:
+            EngineError: In another thread than the one that began it.
+        """
+        if self._thread not in (None, threading.get_ident()):
+            message = "a run that stands still goes on in the thread that began it, not in another"
+            raise EngineError(message)
+        self._thread = threading.get_ident()
         self._greenlet.parent = self._getcurrent()
         before = self._exchange(self._place)
         try:
@@ -105,7 +124,7 @@ class Walk:
         """Go on to the end, where nobody takes what it raises: it is kept."""
         try:
             self.finish()
-        except Exception as error:  # noqa: BLE001 - the engine raises it later
+        except BaseException as error:  # noqa: BLE001 - the engine raises it later
             self.error = error
 
 
@@ -150,8 +169,8 @@ class Steps(Iterator[Transition]):
         while not walk.over:
             walk.go_on()
         if walk.run is None:
-            message = "the run raised, and did not come to its end"
-            raise EngineError(message)
+            message = f"the run did not come to its end: {as_repr(walk.raised)}"
+            raise EngineError(message) from walk.raised
         return walk.run
 
     def close(self) -> None:

@@ -29,8 +29,10 @@ logger = logging.getLogger(__name__)
 #: Without its type parameters: at run time Celery's class may have none.
 _Abortable: Any = abortable.AbortableTask
 
-#: The stubs lack it.
-_ignores_result: Final[Callable[[Any, Any], bool]] = vars(trace)["get_actual_ignore_result"]
+#: Celery 5.5 has no such function: either of them may say so.
+_ignores_result: Final[Callable[[Any, Any], bool]] = vars(trace).get(
+    "get_actual_ignore_result", lambda task, request: task.ignore_result or request.ignore_result
+)
 
 #: Where a canvas in a message has its parts.
 _PARTS: Final = {"chain": ("tasks",), "group": ("tasks",), "chord": ("header", "body")}
@@ -168,7 +170,7 @@ class AbortableTask(ProgressTask, _Abortable):  # type: ignore[misc]
         return super()._end_attempt_by(attempt, error)
 
     def _is_abort(self, attempt: Attempt, error: Exception) -> bool:
-        """Whether a task ends so because it was asked to: also by Ignore, as with Celery's class."""
+        """Whether a task ends so for it was asked to: also by Ignore, as with Celery's class."""
         noticed = attempt.abort_check is not None and attempt.abort_check.noticed
         return aborting.is_own(error, self.request.id) or (noticed and isinstance(error, Ignore))
 
@@ -202,13 +204,13 @@ class AbortableTask(ProgressTask, _Abortable):  # type: ignore[misc]
             einfo = ExceptionInfo()
         if not _ignores_result(self, request) or self.store_errors_even_if_ignored:
             try:
-                backend.store_result(request.id, ending.meta, ABORTED, request=request)
+                aborting.store(backend, request.id, ending.meta, request)
             except EncodeError:
-                # A report that was held back is told from here.
+                # Of a report that was held back, nobody knew until now.
                 logger.exception("%s[%s]: its last report is lost", self.name, request.id)
-                backend.store_result(request.id, self._stored_progress(), ABORTED, request=request)
+                aborting.store(backend, request.id, self._stored_progress(), request)
             for each in _unpublished(reversed(request.chain or ())):
-                backend.store_result(each.id, {"pending": False}, ABORTED, request=each)
+                aborting.store(backend, str(each.id), {"pending": False}, each)
         # The rest of it: its part in a chord, and errbacks.
         backend.mark_as_failure(
             request.id, error, einfo.traceback, request=request, store_result=False

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from celery.backends.base import DisabledBackend
 from celery.backends.rpc import RPCBackend
+from celery.states import READY_STATES
 
 from pytest_taskprogress.core.clock import Clock
 from pytest_taskprogress.core.errors import AbortUnsupported, TaskAborted
@@ -27,6 +28,7 @@ __all__ = [
     "is_request",
     "keeps_requests",
     "record_id_of",
+    "store",
     "task_of",
 ]
 
@@ -83,7 +85,7 @@ def ask(backend: Any, task_id: str) -> None:
             f" records; {_THOSE_THAT_DO}"
         )
         raise AbortUnsupported(message)
-    backend.store_result(record_id_of(task_id), None, ABORTED)
+    store(backend, record_id_of(task_id), None)
     # Some clients say nothing when their server is down.
     if not is_asked(backend, task_id):
         message = (
@@ -95,8 +97,27 @@ def ask(backend: Any, task_id: str) -> None:
 
 
 def forget(backend: Any, task_id: str) -> None:
-    """Forget that a task was asked to abort."""
-    backend.forget(record_id_of(task_id))
+    """Forget that a task was asked to abort, if it was."""
+    if is_asked(backend, task_id):
+        backend.forget(record_id_of(task_id))
+
+
+def store(backend: Any, task_id: str, meta: dict[str, Any] | None, request: Any = None) -> None:
+    """Store ABORTED, with the date: what has none a backend does not clean up in time.
+
+    Args:
+        backend: Where.
+        task_id: Id of the task, or of a request.
+        meta: What goes with it.
+        request: That of the task.
+    """
+    # By what it takes for an end; to nobody else ABORTED is one, since Celery's own class stores it
+    # while a task runs.
+    backend.READY_STATES = READY_STATES | {ABORTED}
+    try:
+        backend.store_result(task_id, meta, ABORTED, request=request)
+    finally:
+        vars(backend).pop("READY_STATES", None)
 
 
 def clock_of(backend: Any) -> Clock:

@@ -179,9 +179,8 @@ class KnowsAborted:
 
     def forget(self) -> None:
         """Forget the result of the task, and of its parents, and that it was asked to abort."""
+        aborting.forget(self.backend, self.id)
         super().forget()  # type: ignore[misc]
-        if aborting.keeps_requests(self.backend):
-            aborting.forget(self.backend, self.id)
 
 
 class _JoinsAborted:
@@ -208,26 +207,26 @@ class _JoinsAborted:
         on_interval: Callable[[], object] | None = None,
         disable_sync_subtasks: bool = True,
     ) -> list[Any]:
-        """Wait for one after the other, and return their results; as Celery's `join`."""
-        options = {
-            "propagate": propagate,
-            "interval": interval,
-            "no_ack": no_ack,
-            "on_interval": on_interval,
-            "disable_sync_subtasks": disable_sync_subtasks,
-        }
-        if on_message is None:
-            # Celery's own knows everything but messages.
-            joined: list[Any] = super().join(  # type: ignore[misc]
-                timeout=timeout, callback=callback, **options
-            )
-            return joined
+        """Wait for one after the other, and return their results; as Celery's `join`.
+
+        By the clock of the backend, and also with `on_message`, which Celery's own refuses.
+        """
+        if disable_sync_subtasks:
+            _assert_will_not_block()
         clock = aborting.clock_of(self.backend)
         deadline = None if timeout is None else clock.monotonic() + timeout
         values = []
         for each in self.results:
             left = None if deadline is None else max(deadline - clock.monotonic(), 0.0)
-            value = each.get(timeout=left, on_message=on_message, **options)
+            value = each.get(
+                timeout=left,
+                propagate=propagate,
+                interval=interval,
+                no_ack=no_ack,
+                on_message=on_message,
+                on_interval=on_interval,
+                disable_sync_subtasks=disable_sync_subtasks,
+            )
             if callback is None:
                 values.append(value)
             else:
