@@ -6,7 +6,12 @@ import pytest
 from celery import Celery
 
 from pytest_taskprogress import EagerEngine
-from tests.servers import redis_url  # noqa: F401 - a fixture
+from tests.servers import (  # noqa: F401 - fixtures
+    mariadb_url,
+    memcached_url,
+    postgres_url,
+    redis_url,
+)
 
 
 class IsolatedApp(Celery):

@@ -20,22 +20,25 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult, GroupResult
 from kombu.exceptions import ContentDisallowed, EncodeError
 
+from tests.contract.kinds import DATABASES, KEY_VALUE
+
 MakeBackend = Callable[..., Any]
 
 CELERY: Final = tuple(int(part) for part in celery.__version__.split(".")[:2])
-KEY_VALUE: Final = ("fake", "cache", "filesystem", "redis")
 NO_EXC_TYPE: Final = "Exception information must include the exception type"
 
 # Celery calls `setex`, which redis-py 8 deprecates: goes when Celery does not.
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWarning")
 
 on_key_value = pytest.mark.parametrize("kind", KEY_VALUE, indirect=True)
-on_counting = pytest.mark.parametrize("kind", ["fake", "cache", "redis"], indirect=True)
+on_counting = pytest.mark.parametrize(
+    "kind", ["fake", "cache", "redis", "memcached"], indirect=True
+)
 
 
 def like_database_before_5_7(kind: str) -> bool:
     """Celery < 5.7: SQLAlchemy pickles the result and takes every write. Goes with 5.6 support."""
-    return kind == "database" and CELERY < (5, 7)
+    return kind in DATABASES and CELERY < (5, 7)
 
 
 def new_id() -> str:
@@ -174,7 +177,7 @@ def test_failure_without_exc_type_breaks_the_next_write(
     task_id = new_id()
     backend.store_result(task_id, {"why": "because"}, "FAILURE")
     later: Any = ValueError("x") if state == "FAILURE" else {"n": 1}
-    if kind == "database":
+    if kind in DATABASES:
         backend.store_result(task_id, later, state)
         assert read(backend, task_id)["status"] == state
         return
@@ -449,7 +452,7 @@ def test_group_is_kept_until_deleted(backend: Any) -> None:
 @pytest.mark.parametrize("native", [False, True])
 def test_group_is_joined_in_order(backend: Any, kind: str, *, native: bool) -> None:
     """Results of a group come in its order, whatever order they were stored in."""
-    if native and kind == "database":
+    if native and kind in DATABASES:
         pytest.skip("the database has no native join")
     if native and kind == "filesystem":
         pytest.skip("the filesystem has no native join")
@@ -462,7 +465,7 @@ def test_group_is_joined_in_order(backend: Any, kind: str, *, native: bool) -> N
     assert join(timeout=10, interval=0.01) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("kind", ["fake", "cache", "filesystem"], indirect=True)
+@pytest.mark.parametrize("kind", ["fake", "cache", "filesystem", "memcached"], indirect=True)
 def test_many_are_handed_out_when_ready(backend: Any) -> None:
     """`get_many` yields the records of ready tasks, and nothing for the others."""
     ready, failed, running, unknown = (new_id() for _ in range(4))
@@ -571,7 +574,7 @@ def test_chord_body_fails_with_its_parts(backend: Any) -> None:
     assert "boom" in str(meta["result"])
 
 
-@pytest.mark.parametrize("kind", ["fake", "cache"], indirect=True)
+@pytest.mark.parametrize("kind", ["fake", "cache", "memcached"], indirect=True)
 def test_chord_that_is_published_again_counts_from_the_start(backend: Any) -> None:
     """A redelivered parent publishes its chord again: parts counted before do not count."""
     chord = Chord(backend, 2)
