@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from pytest_taskprogress import Observer, ProgressTask
+from pytest_taskprogress import AbortableTask, Observer, ProgressTask
 
 
 @shared_task(bind=True, base=ProgressTask)
@@ -22,6 +22,14 @@ def import_checked(self, rows):
     if "" in rows:
         observer.fail("Row %d has no name", ValueError, rows.index(""))
         return
+    for row in observer.track(rows, "Importing users"):
+        save(row)
+
+
+@shared_task(bind=True, base=AbortableTask)
+def import_abortable(self, rows):
+    """Import rows until somebody has had enough."""
+    observer = Observer(self)
     for row in observer.track(rows, "Importing users"):
         save(row)
 

@@ -4,15 +4,18 @@ import threading
 
 import pytest
 from celery import Celery, chain, signature
+from celery.contrib import abortable
 from celery.exceptions import NotRegistered
 from reminders import mail
 
 from pytest_taskprogress import (
+    AbortableTask,
     CircularCanvasError,
     EagerEngine,
     TaskProgressWarning,
     UnregisteredTaskError,
 )
+from pytest_taskprogress.scenario import Abort, at_report
 
 
 def test_a_misspelt_task(taskprogress):
@@ -83,3 +86,38 @@ def test_a_task_that_changes_settings():
         assert app.conf.result_expires == 1
     assert app.conf.task_routes == {"reports.*": {"queue": "slow"}}
     assert app.conf.result_expires == before
+
+
+def send_all(self, letters):
+    """Report each letter, and look before every second one whether to stop."""
+    for number, _ in enumerate(letters, start=1):
+        if number % 2 and self.is_aborted():
+            return "stopped"
+        self.update_state(state="PROGRESS", meta={"current": number, "total": len(letters)})
+    return "sent"
+
+
+def test_an_abort_that_is_lost():
+    """With Celery's AbortableTask, the next report erases the request before anybody looks."""
+    app = Celery("letters", set_as_current=False)
+    send = app.task(bind=True, base=abortable.AbortableTask, shared=False)(send_all)
+
+    lost = pytest.warns(TaskProgressWarning, match="is lost: PROGRESS was stored over ABORTED")
+    with lost as told, EagerEngine(app) as engine:
+        run = engine.under(Abort(at_report(1))).run(send, ["Ann", "Bob", "Cyd", "Dan"])
+
+    assert run.states == ["PROGRESS", "ABORTED", "PROGRESS", "PROGRESS", "PROGRESS", "SUCCESS"]
+    assert run.result == "sent"
+    assert told[0].filename == __file__
+
+
+def test_the_same_task_loses_none():
+    """With the AbortableTask of this package nothing else of the task needs to change."""
+    app = Celery("letters", set_as_current=False)
+    send = app.task(bind=True, base=AbortableTask, shared=False)(send_all)
+
+    with EagerEngine(app) as engine:
+        run = engine.under(Abort(at_report(1))).run(send, ["Ann", "Bob", "Cyd", "Dan"])
+
+    assert run.states == ["PROGRESS", "PROGRESS", "SUCCESS"]
+    assert run.result == "stopped"

@@ -1,7 +1,9 @@
 """The tests of the quickstart."""
 
 import pytest
-from quickstart import import_checked, import_users
+from quickstart import import_abortable, import_checked, import_users
+
+from pytest_taskprogress.scenario import Abort, at_percent
 
 
 def test_reports_every_row(taskprogress):
@@ -22,3 +24,13 @@ def test_refuses_a_row_without_a_name(taskprogress):
     assert run.progress == []
     with pytest.raises(ValueError, match="Row 1 has no name"):
         raise run.exception
+
+
+def test_stops_when_aborted(taskprogress):
+    """An abort that is asked for at 50 % is seen by the next report."""
+    rows = ["ann", "bob", "cyd", "dan"]
+    run = taskprogress.under(Abort(at_percent(50))).run(import_abortable, rows)
+
+    assert run.state == "ABORTED"
+    assert run.percents == [25.0, 50.0]
+    assert run.reports_after_abort == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import TracebackType
@@ -43,6 +43,7 @@ class _Parts(NamedTuple):
 
     app: Any
     backend: FakeBackend
+    forget_worker: Callable[[], None]
 
 
 class EagerEngine(Plays):
@@ -159,7 +160,7 @@ class EagerEngine(Plays):
             backend.subscribe(self._on_write)
             backend.watch(self._play, self._aborts.append, self._on_read)
             backend.wait_with(self._turns.wait)
-            undo.enter_context(
+            forget_worker = undo.enter_context(
                 installation.installed(app, broker=broker, backend=backend, clock=self._clock)
             )
             consumer = InProcessConsumer(
@@ -170,7 +171,7 @@ class EagerEngine(Plays):
             replace(undo, app_state, "_task_join_will_block", threads)
             pending = Pending(broker, consumer)
             undo.enter_context(controlled(app, consumer, pending))
-            self._parts = _Parts(app, backend)
+            self._parts = _Parts(app, backend, forget_worker)
             undo.callback(setattr, self, "_parts", None)
             undo.enter_context(self._turns.working_on(pending, self._deadlock))
             self._capture.register()
@@ -212,6 +213,7 @@ class EagerEngine(Plays):
         self._beat = None
         self._forget(start=self._clock.time() - self._clock.monotonic())
         self.backend.clear()
+        self._installed.forget_worker()
 
     def _forget(self, start: float | None = None) -> None:
         self._clock.restart(start)

@@ -11,6 +11,7 @@ from pytest_taskprogress.core.errors import TaskProgressWarning
 from pytest_taskprogress.core.states import (
     ABORTED,
     FAILURE,
+    STARTED,
     SUCCESS,
     TERMINAL_STATES,
     Outcome,
@@ -112,6 +113,9 @@ def _message(transition: Transition, ended: Transition, where: str) -> str | Non
             " erases: give the task base=AbortableTask of pytest_taskprogress, and ask it by"
             " task.AsyncResult(id).abort()"
         )
+    if (old, new) == (ABORTED, STARTED):
+        # A message that is delivered again, of an app that tracks the start; it stays aborted.
+        return None
     if check_transition(old, new) is Outcome.FORBIDDEN:
         if new == SUCCESS:
             return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from copy import copy
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_taskprogress.engines.internals import (
@@ -16,7 +17,7 @@ from pytest_taskprogress.engines.internals import (
 from pytest_taskprogress.engines.keeping import keep, replace, take_off
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pytest_taskprogress.core.clock import Clock
     from pytest_taskprogress.engines.broker import Broker
@@ -44,7 +45,9 @@ def current_app() -> Any:
 
 
 @contextmanager
-def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterator[None]:
+def installed(
+    app: Any, *, broker: Broker, backend: Any, clock: Clock
+) -> Iterator[Callable[[], None]]:
     """Let an app publish to a broker, store in a backend and go by a clock.
 
     On leaving, also by an exception, the app is as it was: configuration, backend, pools,
@@ -55,12 +58,16 @@ def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterat
         broker: What its messages go to.
         backend: What its results go to.
         clock: What `countdown` counts from.
+
+    Yields:
+        What forgets all that a worker has counted, and which tasks were revoked.
     """
     app.finalize()
     with ExitStack() as undo:
         _keep_settings(undo, app)
         _keep_what_is_made_of_settings(undo, app)
-        _keep_worker_state(undo)
+        forget_worker = _kept_worker_state()
+        undo.callback(forget_worker)
         # Celery's public hooks.
         replace(undo, app, "now", lambda: clock.now().astimezone(app.timezone))
         replace(undo, app, "connection_for_write", broker.connection)
@@ -77,7 +84,7 @@ def installed(app: Any, *, broker: Broker, backend: Any, clock: Clock) -> Iterat
         replace(undo, thread_state, "current_app", app)
         replace(undo, app_state, "default_app", app)
         _protect_stack(undo)
-        yield
+        yield forget_worker
 
 
 def _keep_settings(undo: ExitStack, app: Any) -> None:
@@ -126,16 +133,26 @@ def _run_for_real(undo: ExitStack, conf: Any) -> None:
     undo.callback(vars(conf).pop, "task_always_eager", None)
 
 
-def _keep_worker_state(undo: ExitStack) -> None:
-    """A worker counts in module globals; another worker in this process goes on with its own."""
-    for mapping in (worker_state.total_count, worker_state.requests, worker_state.revoked_stamps):
-        undo.callback(_refill, mapping, dict(mapping))
+def _kept_worker_state() -> Callable[[], None]:
+    """A worker counts in module globals; another worker in this process goes on with its own.
+
+    Returns:
+        What puts back what is there now.
+    """
+    mappings = (worker_state.total_count, worker_state.requests, worker_state.revoked_stamps)
+    restore = [partial(_refill, mapping, dict(mapping)) for mapping in mappings]
     count = worker_state.all_total_count
-    undo.callback(count.__setitem__, slice(None), list(count))
+    restore.append(partial(count.__setitem__, slice(None), list(count)))
     for name in _WORKER_SETS:
         found = getattr(worker_state, name, None)  # Celery 5.7 is the first that has all of them
         if found is not None:
-            undo.callback(_discard_new, found, set(found))
+            restore.append(partial(_discard_new, found, set(found)))
+
+    def put_back() -> None:
+        for each in restore:
+            each()
+
+    return put_back
 
 
 def _refill(mapping: Any, content: dict[Any, Any]) -> None:

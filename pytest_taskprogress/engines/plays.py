@@ -94,7 +94,7 @@ class Plays(ABC):
             The runs; each is made when it is asked for. `len()` tells how many.
 
         Raises:
-            EngineError: If something waits to be run.
+            EngineError: If something waits to be run, or no moment is one for the event.
             TypeError: If that makes no events.
             ValueError: If `at_most` is no whole number of 1 or more.
             Exception: What `run` raises.

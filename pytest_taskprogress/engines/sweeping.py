@@ -6,6 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+from celery.canvas import Signature
+
+from pytest_taskprogress.core.errors import EngineError
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import RETRY
 from pytest_taskprogress.engines.run import TaskRun
@@ -107,10 +110,17 @@ class Sweep:
         recorder = _Recorder()
         engine.reset()
         with scenes.told(recorder):
-            self.recorded = engine.run(self._target, *self._args, **self._kwargs)
+            self.recorded = engine.run(self._anew(), *self._args, **self._kwargs)
         # Of a partial, what it calls.
         fits = getattr(getattr(make_event, "func", make_event), "fits", lambda _: True)
-        self.moments = _spread([each for each in recorder.moments if fits(each)], at_most)
+        fitting = [each for each in recorder.moments if fits(each)]
+        if not fitting:
+            message = (
+                f"{self._name} has no moment at which {as_repr(make_event)} can be: a sweep would"
+                " test nothing"
+            )
+            raise EngineError(message)
+        self.moments = _spread(fitting, at_most)
 
     def __len__(self) -> int:
         """How many runs it is."""
@@ -121,7 +131,12 @@ class Sweep:
             self._made = number
             self._engine.reset()
             under = self._engine.under(self._make_event(moment))
-            yield under.run(self._target, *self._args, **self._kwargs)
+            yield under.run(self._anew(), *self._args, **self._kwargs)
+
+    def _anew(self) -> Any:
+        """What is run; Celery gives a signature its ids when it is published, once and for all."""
+        target = self._target
+        return target.clone() if isinstance(target, Signature) else target
 
     @property
     def last(self) -> str:

@@ -318,12 +318,15 @@ def tasks_of(result: Any) -> Iterator[Any]:
                 " make one by task.AsyncResult(id)"
             )
             raise TypeError(message)
+        key = id(node) if isinstance(node, ResultSet) else node.id
+        if key in seen:
+            continue
+        seen.add(key)
         if node.parent is not None:
             stack.append(node.parent)
         if isinstance(node, ResultSet):
             stack.extend(reversed(node.results or []))
-        elif node.id not in seen:
-            seen.add(node.id)
+        else:
             yield node
 
 
