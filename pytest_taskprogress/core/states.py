@@ -96,10 +96,6 @@ TRANSITIONS: Final[dict[tuple[str, str], str]] = {
     (FAILURE, FAILURE): "a chord or a chain tells the same failure again",
     (REVOKED, REVOKED): "the worker confirms what control.revoke already stored",
     (ABORTED, ABORTED): "a redelivered message finds the task aborted",
-    (
-        ABORTED,
-        STARTED,
-    ): "a redelivered message, of an app that tracks the start",
 }
 
 

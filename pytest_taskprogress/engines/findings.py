@@ -113,10 +113,9 @@ def _message(transition: Transition, ended: Transition, where: str) -> str | Non
             " erases: give the task base=AbortableTask of pytest_taskprogress, and ask it by"
             " task.AsyncResult(id).abort()"
         )
-    if (old, new) == (ABORTED, STARTED):
-        # A message that is delivered again, of an app that tracks the start; it stays aborted.
-        return None
-    if check_transition(old, new) is Outcome.FORBIDDEN:
+    # STARTED: of a message that is delivered again, and finds the task aborted.
+    again = (old, new) == (ABORTED, STARTED)
+    if check_transition(old, new) is Outcome.FORBIDDEN and not again:
         if new == SUCCESS:
             return (
                 f"{old} was stored{where} and replaced by SUCCESS when the function returned, as"

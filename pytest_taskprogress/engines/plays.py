@@ -161,8 +161,11 @@ class Plays(ABC):
                 raise walk.error
 
     def _written_here(self, written: History) -> History:
-        """Of what was written since a run began, what it wrote: others may have gone on."""
-        return written if self._walk is None else History(self._walk.written)
+        """Of what was written since a run began, what is about its tasks: others may go on too."""
+        if self._walk is None:
+            return written
+        own = {each.uuid for each in self._walk.written}
+        return History(each for each in written if each.uuid in own)
 
     # -- what happens -----------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final, NoReturn
 
 from billiard.einfo import ExceptionInfo
@@ -212,9 +213,8 @@ class AbortableTask(ProgressTask, _Abortable):  # type: ignore[misc]
             for each in _unpublished(reversed(request.chain or ())):
                 aborting.store(backend, str(each.id), {"pending": False}, each)
         # The rest of it: its part in a chord, and errbacks.
-        backend.mark_as_failure(
-            request.id, error, einfo.traceback, request=request, store_result=False
-        )
+        tell = partial(backend.mark_as_failure, request=request, store_result=False)
+        self._handle(tell, request.id, error, einfo.traceback)
         logger.info("Task %s[%s] aborted", self.name, request.id)
         call = (request.id, request.args, request.kwargs, einfo)
         self._handle(self.on_abort, error, *call)

@@ -1,6 +1,7 @@
 """Run Celery's own tests on the engine, and on a prefork worker, and compare.
 
-    python tests/conformance/run.py [--celery 5.7.0] [--engine-only | --prefork-only] [--update]
+    python tests/conformance/run.py [--celery 5.7.0] [--update]
+        [--engine-only | --prefork-only | --aborts-only]
 
 Celery's sdist carries its tests. It is downloaded from the package index by pip, to a folder that
 is removed afterwards; nothing of it is part of this repository.
@@ -9,11 +10,12 @@ is removed afterwards; nothing of it is part of this repository.
   backend), and with the engine in its place (see on_engine.py).
 * t/unit/backends/test_base.py and test_cache.py run with the fake backend in place of those that
   they make (see on_backend.py).
+* t/unit/contrib/test_abortable.py runs with our classes in place of Celery's (see on_aborts.py).
 
 A test that passes on Celery's own parts and not on ours is named with its reason (differences.py).
 Exit code 1: one has no reason, or has one and passes, or fewer than 95 % pass on the engine.
 Exit code 3: the package index is out of reach; nothing was run. Without a redis-server the first
-half is skipped; with CI=true that is exit code 1, too.
+part is skipped; with CI=true that is exit code 1, too.
 """
 
 from __future__ import annotations
@@ -37,6 +39,7 @@ OUT_OF_REACH = 3
 
 TASKS = "t/integration/test_tasks.py"
 BACKENDS = ("t/unit/backends/test_base.py", "t/unit/backends/test_cache.py")
+ABORTS = "t/unit/contrib/test_abortable.py"
 
 
 def main():
@@ -53,15 +56,19 @@ def main():
             say("0 passed: SKIPPED, the package index is out of reach", began=began)
             return OUT_OF_REACH
         say(f"Celery {options.celery}")
-        halves = [integration(scratch, options)]
+        parts = []
+        if not options.aborts_only:
+            parts.append(integration(scratch, options))
+        if not (options.aborts_only or options.prefork_only):
+            parts.append(backends(scratch))
         if not options.prefork_only:
-            halves.append(backends(scratch))
-    say("\n" + ", ".join(half.summary for half in halves), began=began)
-    return 0 if all(half.good for half in halves) else 1
+            parts.append(aborts(scratch))
+    say("\n" + ", ".join(part.summary for part in parts), began=began)
+    return 0 if all(part.good for part in parts) else 1
 
 
-class Half(NamedTuple):
-    """What came of one of the two comparisons.
+class Part(NamedTuple):
+    """What came of one of the comparisons.
 
     Attributes:
         good: Whether all is as it should be.
@@ -88,13 +95,16 @@ def parsed():
         required=installed is None,
         help=f"default: the one that is installed, {installed}",
     )
-    halves = parser.add_mutually_exclusive_group()
-    halves.add_argument(
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument(
         "--engine-only",
         action="store_true",
         help="compare with what is recorded of a prefork worker, which takes minutes",
     )
-    halves.add_argument("--prefork-only", action="store_true", help="run the prefork worker only")
+    parts.add_argument("--prefork-only", action="store_true", help="run the prefork worker only")
+    parts.add_argument(
+        "--aborts-only", action="store_true", help="run the tests of aborts only: seconds"
+    )
     parser.add_argument(
         "--update", action="store_true", help="record what passes on the prefork worker"
     )
@@ -112,11 +122,11 @@ def integration(scratch, options):
         if redis is None:
             say("  SKIPPED: these tests talk to a Redis, on the engine too: install redis-server")
             in_ci = os.environ.get("CI", "").lower() in {"1", "true"}
-            return Half(good=not in_ci, summary=f"{TASKS} SKIPPED: no redis-server")
+            return Part(good=not in_ci, summary=f"{TASKS} SKIPPED: no redis-server")
         if options.engine_only:
             if recorded is None:
                 say(f"  nothing is recorded of Celery {options.celery}: run with --update")
-                return Half(good=False, summary=f"{TASKS} not run")
+                return Part(good=False, summary=f"{TASKS} not run")
             expected, passed = recorded, len(recorded.passed)
             how = f"recorded with Celery {recorded.version}"
         else:
@@ -128,7 +138,7 @@ def integration(scratch, options):
                 baseline.write(expected)
         say(f"  prefork  {passed:4} passed  {expected.seconds:7.1f} s  ({how})")
         if options.prefork_only:
-            return Half(good=True, summary=f"{passed} passed on a prefork worker")
+            return Part(good=True, summary=f"{passed} passed on a prefork worker")
         # Attempts are for a worker that is slow to answer: here, the first one counts.
         alone = ("-p", "on_engine", "-p", "no:rerunfailures")
         engine = run_pytest(scratch, TASKS, *alone, **environment(redis))
@@ -145,7 +155,7 @@ def integration(scratch, options):
     if not enough:
         say(f"  FEWER than {FLOOR:g} %")
     summary = f"{len(found.passing)} passed of {len(found.wanted)} on the engine"
-    return Half(good=tell(found) and enough, summary=summary)
+    return Part(good=tell(found) and enough, summary=summary)
 
 
 def environment(redis):
@@ -190,7 +200,23 @@ def backends(scratch):
     say(f"  FakeBackend  {len(passing):4} passed  {fake.seconds:7.1f} s")
     say(f"  {len(passing & celerys)} of the {len(celerys)} that pass on Celery's own pass on ours")
     good = tell(found, also=applying - celerys)
-    return Half(good, f"{len(passing)} passed of {len(applying)} on the fake backend")
+    return Part(good, f"{len(passing)} passed of {len(applying)} on the fake backend")
+
+
+def aborts(scratch):
+    """Run the unit tests of abortable tasks, on Celery's classes and on ours."""
+    say(f"\n{ABORTS}")
+    chosen = ("-p", "on_aborts", "--on-aborts")
+    celerys = run_pytest(scratch, ABORTS, *chosen, "celery")
+    ours = run_pytest(scratch, ABORTS, *chosen, "ours")
+    # All of them: there is no reason for one that does not pass, nor for one that is not on ours.
+    found = compare({name for name, test in ours.tests.items() if test["ours"]}, ours, {})
+    passing = found.passing & celerys.passed
+    say(f"  Celery's AbortableTask {len(celerys.passed):4} passed  {celerys.seconds:7.1f} s")
+    say(f"  our AbortableTask      {len(ours.passed):4} passed  {ours.seconds:7.1f} s")
+    say(f"  {len(passing)} of the {len(celerys.passed)} that pass on Celery's own pass on ours")
+    good = tell(found) and passing == celerys.passed
+    return Part(good, f"{len(passing)} passed of {len(celerys.passed)} on our AbortableTask")
 
 
 def tell(found, also=()):
