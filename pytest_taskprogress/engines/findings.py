@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Final
 
@@ -11,6 +12,7 @@ from pytest_taskprogress.core.errors import TaskProgressWarning
 from pytest_taskprogress.core.states import (
     ABORTED,
     FAILURE,
+    REVOKED,
     STARTED,
     SUCCESS,
     TERMINAL_STATES,
@@ -23,6 +25,21 @@ __all__ = ["Findings", "finding"]
 
 #: Frames of these packages publish on behalf of somebody; the first one above them is the source.
 _PUBLISHERS: Final = ("celery.", "contextlib", "kombu.", "pytest_taskprogress.")
+
+
+#: What to do where SUCCESS was stored over an end.
+_WAYS_OUT: Final = defaultdict(
+    lambda: (
+        "so Celery does with a plain Task. Give the task base=ProgressTask: under it an Observer's"
+        " outcome is final"
+    ),
+    {
+        REVOKED: (
+            "revoke() does nothing to a task that runs, unless its process is killed. To ask it to"
+            " stop, give it base=AbortableTask and abort it"
+        )
+    },
+)
 
 
 class Findings:
@@ -118,9 +135,8 @@ def _message(transition: Transition, ended: Transition, where: str) -> str | Non
     if check_transition(old, new) is Outcome.FORBIDDEN and not again:
         if new == SUCCESS:
             return (
-                f"{old} was stored{where} and replaced by SUCCESS when the function returned, as"
-                " Celery does with a plain Task. Give the task base=ProgressTask: under it an"
-                " Observer's outcome is final"
+                f"{old} was stored{where} and replaced by SUCCESS when the function returned:"
+                f" {_WAYS_OUT[old]}"
             )
         return (
             f"{new} was stored over {old}, so that a task that has ended looks alive to everybody"
