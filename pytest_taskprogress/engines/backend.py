@@ -343,12 +343,6 @@ class FakeBackend(CountsChords):
         """Return the record of a task."""
         if self._store.on_read is not None:
             self._store.on_read(task_id)
-        store = self._store
-        with store.lock:
-            if store.get(self._key_of(task_id)) is None and task_id not in self._cache:
-                # Most of the looks whether a task is to abort.
-                store.reads[task_id] += 1
-                return {"status": PENDING, "result": None}
         meta: dict[str, Any] = super().get_task_meta(task_id, cache)
         return meta
 

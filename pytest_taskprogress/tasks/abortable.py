@@ -95,7 +95,12 @@ class AbortableTask(ProgressTask, _Abortable):  # type: ignore[misc]
             return None
         attempt = attempt_of(request)
         if attempt.abort_check is None:
-            attempt.abort_check = AbortCheck(self.backend, request.id, self.abort_check_interval)
+            conf = self.app.conf
+            # In eager mode nothing is stored, and Celery warns of every look.
+            eager = request.is_eager and not conf.task_store_eager_result and conf.task_always_eager
+            attempt.abort_check = AbortCheck(
+                None if eager else self.backend, request.id, self.abort_check_interval
+            )
         return attempt.abort_check
 
     def is_aborted(self, **kwargs: Any) -> bool:

@@ -35,7 +35,7 @@ __all__ = [
 _SUFFIX: Final = ".abort"
 
 #: There is nothing to ask with these: the one stores nothing, the other sends messages to a client.
-_KEEP_NOTHING: Final = (DisabledBackend, RPCBackend)
+_KEEP_NOTHING: Final = (DisabledBackend, RPCBackend, type(None))
 
 _THOSE_THAT_DO: Final = (
     "set result_backend to one that keeps records: a database, Redis, memcached, a directory, ..."
@@ -136,7 +136,7 @@ class AbortCheck:
         noticed: Whether it was asked, as far as this has looked.
 
     Args:
-        backend: Where the request would be.
+        backend: Where the request would be; None: there is none.
         task_id: Id of the task.
         interval: Seconds in which it looks at most once; the first look is always real.
     """

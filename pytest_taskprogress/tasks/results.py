@@ -135,11 +135,12 @@ class KnowsAborted:
             return None
         if disable_sync_subtasks:
             _assert_will_not_block()
-        if follow_parents and propagate and self.parent is not None:
+        follow = follow_parents and propagate and self.parent is not None
+        if follow:
             self._maybe_reraise_parent_error()
         if self._cache is None:
             options = {"timeout": timeout, "interval": interval, "no_ack": no_ack}
-            self._wait(on_message, on_interval, options)
+            self._wait(on_message, on_interval, follow, options)
         return self.maybe_throw(propagate=propagate, callback=callback)
 
     wait = get
@@ -148,14 +149,20 @@ class KnowsAborted:
         self,
         on_message: Callable[[dict[str, Any]], object] | None,
         on_interval: Callable[[], object] | None,
+        follow: bool,
         options: dict[str, Any],
     ) -> None:
+        backend = self.backend
+        known = aborting.keeps_requests(backend)
+
         # Celery's get() makes a promise of on_interval, which is kept once; this is to be called
         # each time.
         def look() -> None:
+            if follow:
+                self._maybe_reraise_parent_error()
             if on_interval is not None:
                 on_interval()
-            if ended_in_abort(self._get_task_meta()):
+            if known and ended_in_abort(self._get_task_meta()):
                 raise _Over
 
         def hear(meta: dict[str, Any]) -> None:
@@ -164,15 +171,13 @@ class KnowsAborted:
             if meta.get("task_id") == self.id and ended_in_abort(meta):
                 self._maybe_set_cache(meta)
 
-        backend = self.backend
-        known = aborting.keeps_requests(backend)
         backend.add_pending_result(self)
         with suppress(_Over):
             backend.wait_for_pending(
                 self,
                 # Only those that get messages take who hears them.
                 on_message=hear if known and backend.is_async else on_message,
-                on_interval=look if known else on_interval,
+                on_interval=look,
                 propagate=False,
                 **options,
             )
