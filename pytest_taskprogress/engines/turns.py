@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import DeadlockError, DrainLimitExceeded, EngineNotInstalled
@@ -35,6 +35,7 @@ class TurnPlace:
         allowed: How many may have been run when it has to come to an end.
         steps: What the thread runs that it belongs to; kept here while it stands still.
         line: What waits for it; kept here while it stands still.
+        blocks: Celery's flag that a task may not wait for results; kept here while it stands still.
     """
 
     draining: threading.Lock = field(default_factory=threading.Lock)
@@ -44,6 +45,7 @@ class TurnPlace:
     allowed: int = 0
     steps: list[Step] = field(default_factory=list)
     line: Line = field(default_factory=Line.empty)
+    blocks: Any = None
 
 
 class Turns:
@@ -94,6 +96,10 @@ class Turns:
         before, self._place = self._place, place
         before.steps = self.threads.exchange(place.steps)
         before.line = self.pending.exchange(place.line)
+        before.blocks = app_state.task_join_will_block()
+        app_state._set_task_join_will_block(  # noqa: SLF001
+            self.threads if place.blocks is None else place.blocks
+        )
         return before
 
     @property

@@ -148,7 +148,7 @@ class AbortableTask(ProgressTask, _Abortable):  # type: ignore[misc]
             einfo: With the traceback.
         """
 
-    def _check_retry(self, error: object) -> None:
+    def _check_again(self, error: object) -> None:
         task_id = self.request.id
         if aborting.is_own(error, task_id) or self.is_aborted():
             raise TaskAborted(task_id)

@@ -75,11 +75,20 @@ class ProgressTask(_Task):  # type: ignore[misc]
             )
             warnings.warn(message, TaskProgressWarning, stacklevel=2)
             raise Ignore(message)
-        self._check_retry(kwargs.get("exc"))
+        self._check_again(kwargs.get("exc"))
         return super().retry(*args, **kwargs)
 
-    def _check_retry(self, error: object) -> None:
-        """Raise what is to end the task instead of another attempt."""
+    def on_replace(self, sig: Any) -> Any:
+        """Let another task take the place of this one; see Celery's `Task.replace`."""
+        self._check_again(None)
+        return super().on_replace(sig)
+
+    def _check_again(self, error: object) -> None:
+        """Raise what is to end the task, in place of what would run under its id.
+
+        Args:
+            error: For which it is to be retried.
+        """
 
     def _run_attempt(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return self.run(*args, **kwargs)

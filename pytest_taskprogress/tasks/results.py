@@ -14,7 +14,7 @@ from typing import Any, Final
 from celery import result as celery_result
 from celery.contrib import abortable
 from celery.exceptions import TimeoutError as CeleryTimeoutError
-from celery.result import AsyncResult, EagerResult, ResultSet
+from celery.result import AsyncResult, EagerResult, GroupResult, ResultSet
 from celery.states import READY_STATES
 
 from pytest_taskprogress.core.errors import DeadlockError, TaskAborted
@@ -138,6 +138,10 @@ class KnowsAborted:
         follow = follow_parents and propagate and self.parent is not None
         if follow:
             self._maybe_reraise_parent_error()
+        if timeout is not None and timeout <= 0 and not self.ready():
+            # To Celery before 5.7 no time is any time.
+            message = "The operation timed out."
+            raise CeleryTimeoutError(message)
         if self._cache is None:
             options = {"timeout": timeout, "interval": interval, "no_ack": no_ack}
             self._wait(on_message, on_interval, follow, options)
@@ -189,17 +193,24 @@ class KnowsAborted:
 
 
 class _JoinsAborted:
-    """What a class of group results needs for members that end in an abort."""
+    """What a class of group results needs for members that end in an abort.
+
+    Celery's native ways wait for all members at once, and for an aborted one for ever: they are
+    waited for one after the other.
+    """
 
     results: list[Any]
     backend: Any
 
-    #: Celery's native join waits for all of them at once, and for ABORTED for ever.
     supports_native_join: Final = False
 
-    def join_native(self, *args: Any, **options: Any) -> list[Any]:
-        """Wait for one after the other, and return their results."""
-        return self.join(*args, **options)
+    def _in_turn(self, timeout: float | None, **options: Any) -> Iterator[tuple[Any, Any]]:
+        """Each member and its result, when it is there; by the clock of the backend."""
+        clock = aborting.clock_of(self.backend)
+        deadline = None if timeout is None else clock.monotonic() + timeout
+        for each in self.results:
+            left = None if deadline is None else max(deadline - clock.monotonic(), 0.0)
+            yield each, each.get(timeout=left, **options)
 
     def join(
         self,
@@ -212,31 +223,38 @@ class _JoinsAborted:
         on_interval: Callable[[], object] | None = None,
         disable_sync_subtasks: bool = True,
     ) -> list[Any]:
-        """Wait for one after the other, and return their results; as Celery's `join`.
-
-        By the clock of the backend, and also with `on_message`, which Celery's own refuses.
-        """
+        """Wait for the members, and return their results; as Celery's `join_native`."""
         if disable_sync_subtasks:
             _assert_will_not_block()
-        clock = aborting.clock_of(self.backend)
-        deadline = None if timeout is None else clock.monotonic() + timeout
         values = []
-        for each in self.results:
-            left = None if deadline is None else max(deadline - clock.monotonic(), 0.0)
-            value = each.get(
-                timeout=left,
-                propagate=propagate,
-                interval=interval,
-                no_ack=no_ack,
-                on_message=on_message,
-                on_interval=on_interval,
-                disable_sync_subtasks=disable_sync_subtasks,
-            )
+        for each, value in self._in_turn(
+            timeout,
+            propagate=propagate,
+            interval=interval,
+            no_ack=no_ack,
+            on_message=on_message,
+            on_interval=on_interval,
+            disable_sync_subtasks=disable_sync_subtasks,
+        ):
             if callback is None:
                 values.append(value)
             else:
                 callback(each.id, value)
         return values
+
+    def join_native(self, *args: Any, **options: Any) -> list[Any]:
+        """Wait for the members, and return their results."""
+        return self.join(*args, **options)
+
+    def iter_native(
+        self, timeout: float | None = None, **options: Any
+    ) -> Iterator[tuple[str, Any]]:
+        """Go through the ids of the members, with their records (of a group: its members)."""
+        for each, _ in self._in_turn(timeout, propagate=False, **options):
+            if isinstance(each, GroupResult):
+                yield each.id, each.children
+            else:
+                yield each.id, each._get_task_meta()  # noqa: SLF001 - as Celery's own
 
 
 class AbortableAsyncResult(KnowsAborted, _Abortable):  # type: ignore[misc]
