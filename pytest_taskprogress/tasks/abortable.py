@@ -21,7 +21,8 @@ from pytest_taskprogress.tasks import aborting
 from pytest_taskprogress.tasks.aborting import AbortCheck
 from pytest_taskprogress.tasks.attempt import Attempt, Ending, attempt_of
 from pytest_taskprogress.tasks.base import ProgressTask
-from pytest_taskprogress.tasks.results import AbortableAsyncResult, is_over, teach
+from pytest_taskprogress.tasks.knowing import is_over, teach
+from pytest_taskprogress.tasks.results import AbortableAsyncResult
 
 __all__ = ["AbortableTask", "abort_check_of"]
 

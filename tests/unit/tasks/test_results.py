@@ -28,7 +28,8 @@ from pytest_taskprogress import (
     abort,
 )
 from pytest_taskprogress.tasks.aborting import is_asked, is_request, record_id_of, task_of
-from pytest_taskprogress.tasks.results import KnowsAborted, ended_in_abort, tasks_of, teach
+from pytest_taskprogress.tasks.knowing import KnowsAborted, ended_in_abort, teach
+from pytest_taskprogress.tasks.results import tasks_of
 
 PROGRESS = {"pending": False, "percent": 40.0}
 
