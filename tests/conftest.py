@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
-from celery import Celery
+import inspect
 
-from pytest_taskprogress import EagerEngine
+import pytest
+from celery import Celery, _state
+
+from pytest_taskprogress import AbortableTask, EagerEngine
 from tests.servers import (  # noqa: F401 - fixtures
     mariadb_url,
     memcached_url,
@@ -14,8 +16,30 @@ from tests.servers import (  # noqa: F401 - fixtures
 )
 
 
+def _shares_abortable(finalizer):
+    """Whether it is by this that `shared_task` gives an AbortableTask to an app."""
+    options = inspect.getclosurevars(finalizer).nonlocals.get("options", {})
+    return issubclass(options.get("base") or object, AbortableTask)
+
+
 class IsolatedApp(Celery):
-    """A Celery app whose tasks are not shared with every app that is made after it."""
+    """A Celery app that shares no tasks, and has no AbortableTask but its own.
+
+    One that any module shares would change the results of every app.
+    """
+
+    def __init__(self, *args, **options):
+        self._foreign = {each for each in _state._on_app_finalizers if _shares_abortable(each)}
+        super().__init__(*args, **options)
+
+    def finalize(self, *args, **kwargs):
+        """`Celery.finalize`, without those that modules have shared, such as examples."""
+        shared = set(_state._on_app_finalizers)
+        _state._on_app_finalizers -= self._foreign
+        try:
+            super().finalize(*args, **kwargs)
+        finally:
+            _state._on_app_finalizers |= shared
 
     def task(self, *args, **options):
         """`Celery.task`, with `shared=False`."""

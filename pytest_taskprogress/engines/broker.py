@@ -19,7 +19,9 @@ from kombu.serialization import dumps
 from kombu.transport import virtual
 
 from pytest_taskprogress.core.errors import NeedsRealWorker
+from pytest_taskprogress.engines.places import Places
 from pytest_taskprogress.engines.refusals import NotSerializable, refused_arguments
+from pytest_taskprogress.engines.threads import Threads
 
 __all__ = ["Broker"]
 
@@ -202,7 +204,6 @@ class Broker:
     """Messages that wait for an engine.
 
     Attributes:
-        waiting: Messages as Kombu made them, in the order of publication.
         delivered: Messages that were taken and not acknowledged yet, by delivery tag.
         worker_queues: Returns the queues that the worker consumes from.
         connections: Stands for `app.pool`.
@@ -211,10 +212,11 @@ class Broker:
     Args:
         on_published: Called when a thread has published something: after one message, or after all
             messages of a group.
+        places: Where messages wait; None: at one of its own.
     """
 
-    def __init__(self, on_published: Callable[[], None]) -> None:
-        self.waiting: deque[dict[str, Any]] = deque()
+    def __init__(self, on_published: Callable[[], None], places: Places | None = None) -> None:
+        self._places = Places(Threads()) if places is None else places
         self.delivered: dict[str, dict[str, Any]] = {}
         self.worker_queues: Callable[[], Iterable[Any]] = tuple
         self._worker_declared = False
@@ -227,6 +229,11 @@ class Broker:
         self._channel: Any = self._connection.default_channel
         self.connections = _Pool(lambda: self._connection)
         self.producers = _Pool(lambda: self._producer, self.connections)
+
+    @property
+    def waiting(self) -> deque[dict[str, Any]]:
+        """Messages as Kombu made them, in the order of publication, where this thread works."""
+        return self._places.here.messages
 
     def connection(self, *_: object, **__: object) -> Connection:
         """Open a connection to this broker; stands for `app.connection_for_write`."""

@@ -27,6 +27,7 @@ from pytest_taskprogress.core.errors import MalformedMessageError
 from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.engines.internals import Consumer, worker_state
 from pytest_taskprogress.engines.keeping import replace
+from pytest_taskprogress.engines.places import Places
 from pytest_taskprogress.engines.pool import Pool
 from pytest_taskprogress.engines.threads import Threads
 from pytest_taskprogress.engines.timer import Bucket, Timer
@@ -74,6 +75,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         app: The app of the worker.
         clock: What `eta`, `countdown`, expiry and rate limits go by.
         threads: Tells whether a thread is in a task.
+        places: Where requests wait.
         on_start: Called with a request before it is executed.
         on_discarded: Called with the reason when a message is thrown away, as a worker does with
             one that it cannot read or whose task it does not know.
@@ -93,6 +95,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         app: Any,
         clock: VirtualClock,
         threads: Threads,
+        places: Places,
         on_discarded: Callable[[str], object],
         on_start: Callable[[Any], object],
     ) -> None:
@@ -100,7 +103,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         self.hostname = default_nodename("")
         self.accept: set[str] = prepare_accept_content(app.conf.accept_content) or set()
         self.pool = Pool(app, self.hostname, self.accept, threads)
-        self.timer = Timer(clock)
+        self.timer = Timer(clock, places)
         self.hub = _HUB
         self.controller = SimpleNamespace(state=worker_state)
         self.qos = SimpleNamespace(increment_eventually=_ignore, decrement_eventually=_ignore)

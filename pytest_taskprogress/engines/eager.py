@@ -69,13 +69,12 @@ class EagerEngine(Plays):
     """
 
     def __init__(self, app: Any = None, *, limit: int = 10_000) -> None:
-        super().__init__()
         self._wanted = app
-        self._clock = VirtualClock()
         self._atom_notifier = Notifier()
         self._capture = CaptureListener(self)
         self._findings = Findings(lambda: self._capture.history)
-        self._turns = Turns(self._clock, checked_limit(limit), self._findings.tell)
+        clock = VirtualClock()
+        super().__init__(Turns(clock, checked_limit(limit), self._findings.tell), clock)
         self._beat: Beat | None = None
         self._aborts: list[AbortRequest] = []
         self._parts: _Parts | None = None
@@ -153,6 +152,7 @@ class EagerEngine(Plays):
         self.sweeps.clear()
         with ExitStack() as undo:
             broker, threads = self._turns.broker, self._turns.threads
+            self._turns.places.reset()
             broker.worker_queues = partial(_queues, app)
             undo.callback(broker.reset)
             undo.callback(setattr, self, "_beat", None)
@@ -164,7 +164,12 @@ class EagerEngine(Plays):
                 installation.installed(app, broker=broker, backend=backend, clock=self._clock)
             )
             consumer = InProcessConsumer(
-                app, self._clock, threads, self._findings.discarded.append, self._on_start
+                app,
+                self._clock,
+                threads,
+                self._turns.places,
+                self._findings.discarded.append,
+                self._on_start,
             )
             undo.callback(consumer.close)
             threads.install(undo)

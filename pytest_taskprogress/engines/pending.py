@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from celery.utils.time import maybe_iso8601
 from celery.worker.request import Request
@@ -17,24 +16,7 @@ from pytest_taskprogress.engines.base import PendingTask
 from pytest_taskprogress.engines.broker import Broker
 from pytest_taskprogress.engines.consumer import InProcessConsumer
 
-__all__ = ["Line", "Pending"]
-
-
-class Line(NamedTuple):
-    """What waits for one line of work.
-
-    Attributes:
-        messages: Those that can run now.
-        calls: Of the timer.
-    """
-
-    messages: deque[dict[str, Any]]
-    calls: list[Any]
-
-    @classmethod
-    def empty(cls) -> Line:
-        """One that nothing waits for."""
-        return cls(deque(), [])
+__all__ = ["Pending"]
 
 
 class Pending:
@@ -67,13 +49,6 @@ class Pending:
                 return None
             call = self._consumer.timer.take()
             return lambda: self._consumer.make(call)
-
-    def exchange(self, line: Line) -> Line:
-        """Let other work wait here; returns what waited."""
-        broker, timer = self._broker, self._consumer.timer
-        before = Line(broker.waiting, timer.calls)
-        broker.waiting, timer.calls = line
-        return before
 
     def receive_scheduled(self) -> None:
         """Let the worker have every message with an eta, which it puts by, as a real one does."""

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import EngineError
 from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines.run import TaskRun
-from pytest_taskprogress.engines.scenes import ScenePlace, Scenes
+from pytest_taskprogress.engines.scenes import Scenes
 from pytest_taskprogress.engines.stage import EagerStage, checked_task
 from pytest_taskprogress.engines.steps import Steps, Walk
 from pytest_taskprogress.engines.sweeping import Sweep
-from pytest_taskprogress.engines.turns import TurnPlace, Turns
+from pytest_taskprogress.engines.turns import Turns
 from pytest_taskprogress.engines.under import Under
 from pytest_taskprogress.scenario import Event, Moment, Occasion
 
 __all__ = ["Plays"]
-
-
-class _Place(NamedTuple):
-    """What belongs to one line of work of an engine; while it stands still, another may go on."""
-
-    turn: TurnPlace
-    scene: ScenePlace
-    walk: Walk | None
 
 
 class Plays(ABC):
@@ -38,13 +30,12 @@ class Plays(ABC):
 
     # What the engine that inherits this has.
     app: Any
-    _clock: VirtualClock
-    _turns: Turns
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns, clock: VirtualClock) -> None:
         self.sweeps: list[Sweep] = []
-        self._scenes = Scenes(lambda *at: EagerStage(self.app, self._clock, *at))
-        self._walk: Walk | None = None
+        self._turns = turns
+        self._clock = clock
+        self._scenes = Scenes(lambda *at: EagerStage(self.app, clock, *at), turns.places)
         self._walks: list[Walk] = []
 
     @abstractmethod
@@ -131,27 +122,16 @@ class Plays(ABC):
         if self._turns.in_task:
             message = "run_iter() inside a task: publish by delay() there; it runs after the task"
             raise EngineError(message)
-        walk = Walk(work, self._exchange, self._place_of)
+        walk = Walk(work, self._turns.places)
+        self._walks = [each for each in self._walks if not each.over or each.error is not None]
         self._walks.append(walk)
         return Steps(walk)
-
-    # -- single steps -----------------------------------------------------------------------------
-
-    def _place_of(self, walk: Walk | None) -> _Place:
-        return _Place(TurnPlace(), ScenePlace(list(self._scenes.watchers)), walk)
-
-    def _exchange(self, place: _Place) -> _Place:
-        """Go on with another line of work; returns the one that stands still."""
-        before = _Place(
-            self._turns.exchange(place.turn), self._scenes.exchange(place.scene), self._walk
-        )
-        self._walk = place.walk
-        return before
 
     def _finish_walks(self) -> None:
         """Nothing stands still for ever: what a test left goes on to its end."""
         for walk in self._walks:
             walk.leave()
+        self._walks = [each for each in self._walks if each.error is not None]
 
     def check_walks(self) -> None:
         """Raise what a run raised that was left early, once."""
@@ -162,15 +142,16 @@ class Plays(ABC):
 
     def _written_here(self, written: History) -> History:
         """Of what was written since a run began, what is about its tasks: others may go on too."""
-        if self._walk is None:
+        walk: Walk | None = self._turns.places.here.walk
+        if walk is None:
             return written
-        own = {each.uuid for each in self._walk.written}
+        own = {each.uuid for each in walk.written}
         return History(each for each in written if each.uuid in own)
 
     # -- what happens -----------------------------------------------------------------------------
 
     def _play(self, transition: Transition) -> None:
-        walk = self._walk
+        walk: Walk | None = self._turns.places.here.walk
         if walk is not None:
             walk.note(transition)
         try:

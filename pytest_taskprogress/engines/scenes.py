@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from pytest_taskprogress.core.errors import MomentNotReached
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import RETRY
+from pytest_taskprogress.engines.places import Places
 from pytest_taskprogress.engines.stage import EagerStage
 from pytest_taskprogress.scenario import Event, Occasion
 
-__all__ = ["Scene", "ScenePlace", "Scenes", "Watcher"]
+__all__ = ["Scene", "Scenes", "Watcher"]
 
 MakeStage = Callable[[Any, Occasion], EagerStage]
 
@@ -122,33 +123,23 @@ class Scene:
         return f"The run got as far as {', '.join(counts)}{percent}{last}"
 
 
-class ScenePlace(NamedTuple):
-    """Who is told of a run, and what its result is.
-
-    Attributes:
-        watchers: Who is told.
-        result: What events are done to.
-    """
-
-    watchers: list[Watcher]
-    result: Any = None
-
-
 class Scenes:
     """Whoever is told of the occasions of what runs now.
 
     Args:
         make_stage: Makes the stage of an occasion, for the result of a run (or None).
-
-    Attributes:
-        watchers: Who is told.
+        places: At which of them something happens.
     """
 
-    def __init__(self, make_stage: MakeStage) -> None:
-        self.watchers: list[Watcher] = []
+    def __init__(self, make_stage: MakeStage, places: Places) -> None:
         self._make_stage = make_stage
-        self._result: Any = None
+        self._places = places
         self._firing: set[int] = set()
+
+    @property
+    def watchers(self) -> list[Watcher]:
+        """Who is told of what happens where this thread works."""
+        return self._places.here.watchers
 
     @property
     def is_firing(self) -> bool:
@@ -160,29 +151,25 @@ class Scenes:
         """What is to happen to what runs now."""
         return tuple(event for each in self.watchers for event in each.events)
 
-    def exchange(self, place: ScenePlace) -> ScenePlace:
-        """Take what is told and done at another run, and give what was here."""
-        before = ScenePlace(self.watchers, self._result)
-        self.watchers, self._result = place
-        return before
-
     @contextmanager
     def told(self, watcher: Watcher) -> Iterator[None]:
         """Tell somebody, until left."""
-        self.watchers.append(watcher)
+        watchers = self.watchers
+        watchers.append(watcher)
         try:
             yield
         finally:
-            self.watchers.remove(watcher)
+            watchers.remove(watcher)
 
     @contextmanager
     def running(self, result: Any) -> Iterator[None]:
         """Say what runs now: what events are done to, until left."""
-        before, self._result = self._result, result
+        place = self._places.here
+        before, place.result = place.result, result
         try:
             yield
         finally:
-            self._result = before
+            place.result = before
 
     def happen(self, occasion: Occasion) -> None:
         """Tell everybody.
@@ -194,7 +181,7 @@ class Scenes:
         if nested and occasion.kind == "check":
             # Somebody else looks: who asks for the abort.
             return
-        stage = self._make_stage(self._result, occasion)
+        stage = self._make_stage(self._places.here.result, occasion)
         self._firing.add(thread)
         try:
             for each in tuple(self.watchers):

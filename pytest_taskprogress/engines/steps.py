@@ -12,12 +12,10 @@ from typing import Any
 from pytest_taskprogress.core.errors import EngineError
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.transitions import Transition
+from pytest_taskprogress.engines.places import Place, Places
 from pytest_taskprogress.engines.run import TaskRun
 
 __all__ = ["Steps", "Walk"]
-
-#: Takes what belongs to one run, and gives what belonged to the one before.
-Exchange = Callable[[Any], Any]
 
 
 def _greenlets() -> Any:
@@ -46,13 +44,10 @@ class Walk:
 
     Args:
         work: Runs all of it.
-        exchange: Takes the engine's place of work: another run may have it meanwhile.
-        place: Makes what a run has there at its beginning.
+        places: Where the engine's threads work; this run has a place of its own.
     """
 
-    def __init__(
-        self, work: Callable[[], TaskRun], exchange: Exchange, place: Callable[[Walk], Any]
-    ) -> None:
+    def __init__(self, work: Callable[[], TaskRun], places: Places) -> None:
         self.run: TaskRun | None = None
         self.heard: deque[Transition] = deque()
         self.written: list[Transition] = []
@@ -61,8 +56,8 @@ class Walk:
         self.raised: BaseException | None = None
         self._thread: int | None = None
         self._work = work
-        self._exchange = exchange
-        self._place = place(self)
+        self._places = places
+        self._place = Place(watchers=list(places.here.watchers), walk=self)
         greenlets = _greenlets()
         self._getcurrent = greenlets.getcurrent
         self._greenlet = greenlets.greenlet(self._go)
@@ -85,6 +80,11 @@ class Walk:
         """Whether the run has begun, and has not come to its end."""
         return bool(self._greenlet)
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether this thread may let it go on; else the engine does, when it is left."""
+        return self._thread in (None, threading.get_ident())
+
     def note(self, transition: Transition) -> None:
         """Keep what was written, for the test to hear of it."""
         self.written.append(transition)
@@ -101,18 +101,21 @@ class Walk:
         """Begin, or go on, until the run stands still or comes to its end.
 
         Raises:
-            EngineError: In another thread than the one that began it.
+            EngineError: In another thread than the one that began it, and in the run itself.
         """
-        if self._thread not in (None, threading.get_ident()):
+        if self._getcurrent() is self._greenlet:
+            message = "a run does not go on by itself: its next step was asked for in the run"
+            raise EngineError(message)
+        if not self.may_go_on:
             message = "a run that stands still goes on in the thread that began it, not in another"
             raise EngineError(message)
         self._thread = threading.get_ident()
         self._greenlet.parent = self._getcurrent()
-        before = self._exchange(self._place)
+        before = self._places.exchange(self._place)
         try:
             self._greenlet.switch()
         finally:
-            self._place = self._exchange(before)
+            self._places.exchange(before)
 
     def finish(self) -> None:
         """Go on to the end of the run, if it has begun."""
@@ -190,5 +193,5 @@ class Steps(Iterator[Transition]):
 
     def __del__(self) -> None:
         walk = getattr(self, "_walk", None)
-        if walk is not None:
+        if walk is not None and walk.may_go_on:
             walk.leave()

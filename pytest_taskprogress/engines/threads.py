@@ -36,13 +36,15 @@ class Step:
         lock: Held by who runs another message on top of it: its own thread while it waits, or a
             thread that its task started.
         over: Whether it has run.
+        place: Where it runs.
     """
 
-    __slots__ = ("lock", "over")
+    __slots__ = ("lock", "over", "place")
 
-    def __init__(self) -> None:
+    def __init__(self, place: Any) -> None:
         self.lock = threading.RLock()
         self.over = False
+        self.place = place
 
 
 class Threads:
@@ -68,10 +70,10 @@ class Threads:
 
         replace(undo, threading.Thread, "start", start)
 
-    def run(self, work: Callable[[], bool]) -> bool:
-        """Run a message in this thread."""
+    def run(self, work: Callable[[], bool], place: Any) -> bool:
+        """Run a message in this thread, at a place of work."""
         steps = self._running.__dict__.setdefault("steps", [])
-        step = Step()
+        step = Step(place)
         steps.append(step)
         try:
             return work()

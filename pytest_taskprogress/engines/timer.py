@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from pytest_taskprogress.core.clock import Clock, VirtualClock
 from pytest_taskprogress.engines.internals import TokenBucket
+from pytest_taskprogress.engines.places import Places
 
 __all__ = ["Bucket", "Timer"]
 
@@ -72,21 +73,26 @@ class Timer:
 
     Args:
         clock: The clock that they wait for.
+        places: Where.
 
     Attributes:
-        calls: Those that wait: a heap.
         put_by: How many times a request was put by, for its time or for its turn.
 
     Source:
         `kombu.asynchronous.timer.Timer`, as far as Celery's consumer uses it.
     """
 
-    def __init__(self, clock: VirtualClock) -> None:
+    def __init__(self, clock: VirtualClock, places: Places) -> None:
         self._clock = clock
-        self.calls: list[_Call] = []
+        self._places = places
         self._limited = False
         self._numbers = count()
         self.put_by = 0
+
+    @property
+    def calls(self) -> list[_Call]:
+        """Those that wait where this thread works: a heap."""
+        return self._places.here.calls
 
     def call_at(
         self,

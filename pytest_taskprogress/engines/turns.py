@@ -6,46 +6,21 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import DeadlockError, DrainLimitExceeded, EngineNotInstalled
 from pytest_taskprogress.engines.broker import Broker
 from pytest_taskprogress.engines.internals import app_state
-from pytest_taskprogress.engines.pending import Line, Pending
-from pytest_taskprogress.engines.threads import Step, Threads
+from pytest_taskprogress.engines.pending import Pending
+from pytest_taskprogress.engines.places import Places
+from pytest_taskprogress.engines.threads import Threads
 from pytest_taskprogress.engines.waits import Wait, Waits
 
-__all__ = ["TurnPlace", "Turns"]
+__all__ = ["Turns"]
 
 #: Seconds of the machine's clock; a task that takes longer than that is no task of a test.
 _PATIENCE: Final = 30.0
-
-
-@dataclass(slots=True)
-class TurnPlace:
-    """What belongs to one line of work; while it stands still, another one may go on.
-
-    Attributes:
-        draining: Held by the thread that runs what is published.
-        working: Held by the thread that works at top level.
-        waits: Who waits for whom.
-        ran: How many messages have been run.
-        allowed: How many may have been run when it has to come to an end.
-        steps: What the thread runs that it belongs to; kept here while it stands still.
-        line: What waits for it; kept here while it stands still.
-        blocks: Celery's flag that a task may not wait for results; kept here while it stands still.
-    """
-
-    draining: threading.Lock = field(default_factory=threading.Lock)
-    working: threading.RLock = field(default_factory=threading.RLock)
-    waits: Waits = field(default_factory=Waits)
-    ran: int = 0
-    allowed: int = 0
-    steps: list[Step] = field(default_factory=list)
-    line: Line = field(default_factory=Line.empty)
-    blocks: Any = None
 
 
 class Turns:
@@ -62,20 +37,21 @@ class Turns:
     Attributes:
         broker: Where messages come from.
         limit: As given.
+        places: At which of them a thread works.
         paused: Whether what is published waits until somebody asks for it.
         threads: Which of them run tasks.
     """
 
     def __init__(self, clock: VirtualClock, limit: int, on_idle: Callable[[], object]) -> None:
-        self.broker = Broker(self._on_published)
+        self.threads = Threads()
+        self.places = Places(self.threads)
+        self.broker = Broker(self._on_published, self.places)
         self.limit = limit
         self.paused = False
-        self.threads = Threads()
         self._clock = clock
         self._on_idle = on_idle
         self._pending: Pending | None = None
         self._explain: Callable[[Waits, Wait], str] = lambda _, wait: str(wait)
-        self._place = TurnPlace()
 
     @contextmanager
     def working_on(self, pending: Pending, explain: Callable[[Waits, Wait], str]) -> Iterator[None]:
@@ -90,17 +66,6 @@ class Turns:
             yield
         finally:
             self._pending = None
-
-    def exchange(self, place: TurnPlace) -> TurnPlace:
-        """Go on with another line of work, in this thread; returns the one that stands still."""
-        before, self._place = self._place, place
-        before.steps = self.threads.exchange(place.steps)
-        before.line = self.pending.exchange(place.line)
-        before.blocks = app_state.task_join_will_block()
-        app_state._set_task_join_will_block(  # noqa: SLF001
-            self.threads if place.blocks is None else place.blocks
-        )
-        return before
 
     @property
     def pending(self) -> Pending:
@@ -128,28 +93,27 @@ class Turns:
         """Run at most so many messages that are due by a reading of the clock."""
         if self.in_task:
             return 0
-        before = self._place.ran
+        place = self.places.here
+        before = place.ran
         self._allow()
         last = before + limit
         # The lock is tried again after it was released: a thread may have published meanwhile.
         while (
-            self.pending.due(until)
-            and self._place.ran < last
-            and self._place.draining.acquire(blocking=False)
+            self.pending.due(until) and place.ran < last and place.draining.acquire(blocking=False)
         ):
             try:
-                while self._place.ran < last and self._step_alone(until):
+                while place.ran < last and self._step_alone(until):
                     self._check_limit()
             except BaseException:
                 # Nothing of this drain may reach the next one.
                 self.pending.clear()
                 raise
             finally:
-                self._place.draining.release()
-        if until < math.inf and self._place.ran < last:
+                place.draining.release()
+        if until < math.inf and place.ran < last:
             self._clock.jump_to(until)
         self._on_idle()
-        return self._place.ran - before
+        return place.ran - before
 
     def _step_alone(self, until: float) -> bool:
         with self._turn():
@@ -158,12 +122,13 @@ class Turns:
     def _turn(self) -> threading.RLock:
         """Who has it works: at top level, or on top of the task that this thread is in."""
         step = self.threads.step
-        return self._place.working if step is None else step.lock
+        return self.places.here.working if step is None else step.lock
 
     def _step(self, until: float) -> bool:
+        place = self.places.here
         while (work := self.pending.take(until)) is not None:
-            if self.threads.run(work):
-                self._place.ran += 1
+            if self.threads.run(work, place):
+                place.ran += 1
                 return True
         return False
 
@@ -227,9 +192,10 @@ class Turns:
             deadline = round(self._clock.monotonic() + max(seconds, 0.0), 6)
         task = app_state.get_current_task()
         name, uuid = (None, "") if task is None else (task.name, task.request.id)
-        with self._place.waits.waiting(name, uuid, task_ids) as wait:
-            if self._place.waits.below(wait) or not self.pending:
-                raise DeadlockError(self._explain(self._place.waits, wait))
+        waits = self.places.here.waits
+        with waits.waiting(name, uuid, task_ids) as wait:
+            if waits.below(wait) or not self.pending:
+                raise DeadlockError(self._explain(waits, wait))
             if self._step(deadline):
                 self._check_limit()
                 # What comes later than it was waited for came too late.
@@ -241,10 +207,12 @@ class Turns:
     # -- what does not come to an end -------------------------------------------------------------
 
     def _allow(self) -> None:
-        self._place.allowed = self._place.ran + len(self.pending) + self.limit
+        place = self.places.here
+        place.allowed = place.ran + len(self.pending) + self.limit
 
     def _check_limit(self) -> None:
-        if self._place.ran < self._place.allowed or not self.pending:
+        place = self.places.here
+        if place.ran < place.allowed or not self.pending:
             return
         message = (
             f"more than limit={self.limit} messages came of what was run, and there are more: does"

@@ -7,11 +7,14 @@ better, in place of its own: Celery makes every result by `app.AsyncResult` and 
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, Final
 
 from celery import result as celery_result
+from celery.backends.base import SyncBackendMixin
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import GroupResult
 from celery.states import READY_STATES
@@ -48,7 +51,11 @@ def is_over(meta: dict[str, Any]) -> bool:
 
 
 class _Over(Exception):
-    """The task that is waited for has ended in an abort."""
+    """The task that is waited for has ended."""
+
+
+#: How a backend waits that has no way of its own: it looks again and again.
+_POLLS: Final = SyncBackendMixin.wait_for
 
 
 class KnowsAborted:
@@ -152,7 +159,7 @@ class KnowsAborted:
                 self._maybe_reraise_parent_error()
             if on_interval is not None:
                 on_interval()
-            if known and ended_in_abort(self._get_task_meta()):
+            if known and is_over(self._get_task_meta()):
                 raise _Over
 
         def hear(meta: dict[str, Any]) -> None:
@@ -161,6 +168,9 @@ class KnowsAborted:
             if meta.get("task_id") == self.id and ended_in_abort(meta):
                 self._maybe_set_cache(meta)
 
+        if on_message is None and getattr(type(backend), "wait_for", None) is _POLLS:
+            self._poll(look, **options)
+            return
         backend.add_pending_result(self)
         with suppress(_Over):
             backend.wait_for_pending(
@@ -171,6 +181,21 @@ class KnowsAborted:
                 propagate=False,
                 **options,
             )
+
+    def _poll(
+        self, look: Callable[[], None], timeout: float | None, interval: float, **_: object
+    ) -> None:
+        """Look again and again, once each time: Celery's own loop would look beside `look`."""
+        left = math.inf if timeout is None else timeout
+        with suppress(_Over):
+            while True:
+                look()
+                if left <= 0:
+                    message = "The operation timed out."
+                    raise CeleryTimeoutError(message)
+                nap = min(interval, left)
+                time.sleep(nap)
+                left -= nap
 
     def forget(self) -> None:
         """Forget the result of the task, and of its parents, and that it was asked to abort."""

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 from celery import Celery, Task, _state, chain, chord, group, result
-from celery.backends import base as celery_base
 from celery.contrib import abortable
 from celery.exceptions import ChordError, Ignore, ImproperlyConfigured, TaskRevokedError
 from celery.exceptions import TimeoutError as CeleryTimeoutError
@@ -27,6 +26,7 @@ from pytest_taskprogress import (
     TaskProgressWarning,
     abort,
 )
+from pytest_taskprogress.tasks import knowing
 from pytest_taskprogress.tasks.aborting import is_asked, is_request, record_id_of, task_of
 from pytest_taskprogress.tasks.knowing import KnowsAborted, ended_in_abort, teach
 from pytest_taskprogress.tasks.results import tasks_of
@@ -525,7 +525,7 @@ def test_get_polls_a_backend_that_has_no_messages(monkeypatch, polls, parent):
     task_id = f"polled-{polls}-{parent}"
     if not polls:
         app.backend.store_result(task_id, PROGRESS, "ABORTED")
-    monkeypatch.setattr(celery_base, "time", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr(knowing, "time", SimpleNamespace(sleep=sleep))
     each = work.AsyncResult(task_id)
     if parent:
         each.parent = work.AsyncResult("polled-parent")
