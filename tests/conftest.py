@@ -17,8 +17,9 @@ from tests.servers import (  # noqa: F401 - fixtures
 
 
 def _shares_abortable(finalizer):
-    """Whether it is by this that `shared_task` gives an AbortableTask to an app."""
-    options = inspect.getclosurevars(finalizer).nonlocals.get("options", {})
+    """Whether it is by this that an AbortableTask comes to every app: of shared_task, or app.task."""
+    made_of = inspect.getclosurevars(finalizer).nonlocals
+    options = made_of.get("options") or made_of.get("opts") or {}
     return issubclass(options.get("base") or object, AbortableTask)
 
 
