@@ -185,7 +185,8 @@ def pytest_runtest_makereport(
     report = yield
     engine = _engine_of(item)
     if report.failed and call.when == "call" and engine is not None:
-        report.sections.extend(("taskprogress", each.last) for each in engine.sweeps if each.last)
+        last = engine.sweeps[-1].last if engine.sweeps else ""
+        report.sections.extend([("taskprogress", last)] if last else ())
     return report
 
 

@@ -17,7 +17,7 @@ from tests.servers import (  # noqa: F401 - fixtures
 
 
 def _shares_abortable(finalizer):
-    """Whether it is by this that an AbortableTask comes to every app: of shared_task, or app.task."""
+    """Whether it brings an AbortableTask to every app: of `shared_task`, or of `app.task`."""
     made_of = inspect.getclosurevars(finalizer).nonlocals
     options = made_of.get("options") or made_of.get("opts") or {}
     return issubclass(options.get("base") or object, AbortableTask)

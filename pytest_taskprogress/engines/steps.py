@@ -55,6 +55,7 @@ class Walk:
         self.error: BaseException | None = None
         self.raised: BaseException | None = None
         self._thread: int | None = None
+        self._goes_on = False
         self._work = work
         self._places = places
         self._place = Place(watchers=list(places.here.watchers), walk=self)
@@ -103,7 +104,7 @@ class Walk:
         Raises:
             EngineError: In another thread than the one that began it, and in the run itself.
         """
-        if self._getcurrent() is self._greenlet:
+        if self._goes_on:
             message = "a run does not go on by itself: its next step was asked for in the run"
             raise EngineError(message)
         if not self.may_go_on:
@@ -111,10 +112,11 @@ class Walk:
             raise EngineError(message)
         self._thread = threading.get_ident()
         self._greenlet.parent = self._getcurrent()
-        before = self._places.exchange(self._place)
+        before, self._goes_on = self._places.exchange(self._place), True
         try:
             self._greenlet.switch()
         finally:
+            self._goes_on = False
             self._places.exchange(before)
 
     def finish(self) -> None:

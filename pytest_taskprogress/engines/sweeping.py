@@ -107,6 +107,7 @@ class Sweep:
         self._make_event = make_event
         self._target, self._args, self._kwargs = call
         self._made = 0
+        self._over = False
         recorder = _Recorder()
         engine.reset()
         with scenes.told(recorder):
@@ -128,10 +129,11 @@ class Sweep:
 
     def __iter__(self) -> Iterator[TaskRun]:
         for number, moment in enumerate(self.moments, 1):
-            self._made = number
+            self._made, self._over = number, False
             self._engine.reset()
             under = self._engine.under(self._make_event(moment))
             yield under.run(self._anew(), *self._args, **self._kwargs)
+        self._over = True
 
     def _anew(self) -> Any:
         """What is run; Celery gives a signature its ids when it is published, once and for all."""
@@ -140,8 +142,8 @@ class Sweep:
 
     @property
     def last(self) -> str:
-        """The last of its runs, for messages; empty if none was made."""
-        if not self._made:
+        """The run that is looked at, for messages; empty if none is."""
+        if self._over or not self._made:
             return ""
         event = self._make_event(self.moments[self._made - 1])
         return f"the last run of a sweep of {self._name}: {self._made} of {len(self)}, {event!r}"

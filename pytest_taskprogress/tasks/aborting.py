@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 import sys
+from contextvars import ContextVar
 from typing import Any, Final
 
 from celery.backends.base import DisabledBackend
 from celery.backends.rpc import RPCBackend
-from celery.states import READY_STATES
 
 from pytest_taskprogress.core.clock import Clock
 from pytest_taskprogress.core.errors import AbortUnsupported, TaskAborted
@@ -40,6 +40,20 @@ _KEEP_NOTHING: Final = (DisabledBackend, RPCBackend, type(None))
 _THOSE_THAT_DO: Final = (
     "set result_backend to one that keeps records: a database, Redis, memcached, a directory, ..."
 )
+
+
+#: Whether ABORTED is stored as an end now.
+_storing: Final[ContextVar[bool]] = ContextVar("_storing", default=False)
+
+
+class _Ends(frozenset[str]):
+    """The states that a backend takes for an end, which it dates; ABORTED while one is stored.
+
+    To who reads it ABORTED is none: Celery's own AbortableTask stores it while a task runs.
+    """
+
+    def __contains__(self, state: object) -> bool:
+        return super().__contains__(state) or (state == ABORTED and _storing.get())
 
 
 def record_id_of(task_id: str) -> str:
@@ -111,13 +125,13 @@ def store(backend: Any, task_id: str, meta: dict[str, Any] | None, request: Any 
         meta: What goes with it.
         request: That of the task.
     """
-    # By what it takes for an end; to nobody else ABORTED is one, since Celery's own class stores it
-    # while a task runs.
-    backend.READY_STATES = READY_STATES | {ABORTED}
+    if not isinstance(backend.READY_STATES, _Ends):
+        backend.READY_STATES = _Ends(backend.READY_STATES)
+    token = _storing.set(True)
     try:
         backend.store_result(task_id, meta, ABORTED, request=request)
     finally:
-        vars(backend).pop("READY_STATES", None)
+        _storing.reset(token)
 
 
 def clock_of(backend: Any) -> Clock:

@@ -70,9 +70,30 @@ class KnowsAborted:
     _maybe_reraise_parent_error: Callable[[], None]
     _set_cache: Callable[[dict[str, Any]], dict[str, Any]]
     ignored: bool
-    parent: Any
+    _parent: Any = None
     on_ready: Callable[[object], object]
     throw: Callable[[BaseException], object]
+
+    @property
+    def parent(self) -> Any:
+        """The result of what comes before it in its canvas.
+
+        Celery gives the last task of a chord's body the header for a parent, in place of the task
+        before it in the body: who goes back from there would never come to that one. So what is put
+        in place of a parent comes before all that comes before.
+        """
+        return self._parent
+
+    @parent.setter
+    def parent(self, parent: Any) -> None:
+        root = self._parent
+        if root is None or parent is None:
+            self._parent = parent
+            return
+        while root is not parent and root.parent is not None:
+            root = root.parent
+        if root is not parent:
+            root.parent = parent
 
     def _maybe_set_cache(self, meta: dict[str, Any] | None) -> dict[str, Any] | None:
         if not meta or not ended_in_abort(meta):
@@ -117,6 +138,7 @@ class KnowsAborted:
         on_message: Callable[[dict[str, Any]], object] | None = None,
         on_interval: Callable[[], object] | None = None,
         disable_sync_subtasks: bool = True,
+        **_states: object,
     ) -> Any:
         """Wait until the task has ended, and return its result; as Celery's `get`.
 
@@ -131,7 +153,7 @@ class KnowsAborted:
         follow = follow_parents and propagate and self.parent is not None
         if follow:
             self._maybe_reraise_parent_error()
-        if timeout is not None and timeout <= 0 and not self.ready():
+        if timeout is not None and timeout <= 0 and self.backend.is_async and not self.ready():
             # To Celery before 5.7 no time is any time.
             message = "The operation timed out."
             raise CeleryTimeoutError(message)
@@ -231,8 +253,8 @@ class _JoinsAborted:
         callback: Callable[[str, object], object] | None = None,
         no_ack: bool = True,
         on_message: Callable[[dict[str, Any]], object] | None = None,
-        on_interval: Callable[[], object] | None = None,
         disable_sync_subtasks: bool = True,
+        on_interval: Callable[[], object] | None = None,
     ) -> list[Any]:
         """Wait for the members, and return their results; as Celery's `join_native`."""
         if disable_sync_subtasks:
@@ -253,15 +275,36 @@ class _JoinsAborted:
                 callback(each.id, value)
         return values
 
-    def join_native(self, *args: Any, **options: Any) -> list[Any]:
-        """Wait for the members, and return their results."""
-        return self.join(*args, **options)
+    def join_native(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float = 0.5,
+        callback: Callable[[str, object], object] | None = None,
+        no_ack: bool = True,
+        on_message: Callable[[dict[str, Any]], object] | None = None,
+        on_interval: Callable[[], object] | None = None,
+        disable_sync_subtasks: bool = True,
+    ) -> list[Any]:
+        """Wait for the members, and return their results; Celery has another order of arguments."""
+        return self.join(
+            timeout,
+            propagate,
+            interval,
+            callback,
+            no_ack,
+            on_message,
+            disable_sync_subtasks,
+            on_interval,
+        )
 
     def iter_native(
         self, timeout: float | None = None, **options: Any
     ) -> Iterator[tuple[str, Any]]:
         """Go through the ids of the members, with their records (of a group: its members)."""
-        for each, _ in self._in_turn(timeout, propagate=False, **options):
+        for each, _ in self._in_turn(
+            timeout, propagate=False, disable_sync_subtasks=False, **options
+        ):
             if isinstance(each, GroupResult):
                 yield str(each.id), each.children
             else:

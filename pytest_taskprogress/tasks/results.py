@@ -75,7 +75,8 @@ def abort(result: Any, grace: Number | None = None) -> bool:
             `terminate=True`, for which a worker kills the process. None: do not wait.
 
     Returns:
-        True if one was asked; False if all had ended, or were asked before.
+        True if one was asked; False if all had ended, or were asked before. Only an AbortableTask
+        looks whether it was.
 
     Raises:
         AbortUnsupported: If the result backend does not keep the request.
