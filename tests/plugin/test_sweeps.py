@@ -125,7 +125,7 @@ def test_a_sweep_that_was_not_gone_through(pytester, project):
 
 
 def test_every_sweep_of_a_test(pytester, project):
-    """A test with two sweeps says for both how far it had come."""
+    """A test with two sweeps says of the one that it is in how far it had come."""
     pytester.makepyfile(
         f"""
         from {project} import add, import_users
