@@ -142,7 +142,6 @@ def test_every_sweep_of_a_test(pytester, project):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            f"*a sweep of {project}.add: 1 of 1, Revoke(before_start(1), terminate=False)",
             f"*of {project}.import_users: 1 of 2, Revoke(before_start(1), terminate=False)",
             "taskprogress: 2 runs in 2 sweeps",
         ]
