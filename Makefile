@@ -2,6 +2,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# How many processes run tests side by side; benchmarks, which measure, run before them, alone.
+JOBS ?= auto
 
 BIN := .venv/bin
 READY := .venv/ready
@@ -17,7 +19,8 @@ demo: $(READY) ## run the examples, and show what was captured
 
 test: $(READY) ## run every test, with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/coverage run -m pytest -q tests/benchmarks
+	$(BIN)/coverage run -m pytest -n $(JOBS) --ignore=tests/benchmarks $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95 --show-missing --skip-covered
 
