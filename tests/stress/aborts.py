@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import itertools
 import logging
 import multiprocessing
@@ -282,10 +283,14 @@ def _receive(pipe: Any) -> Any:
 
 
 def _is_stuck(result: Any) -> bool:
+    # A result that is collected while another one subscribes hangs in Celery's Redis backend.
+    gc.disable()
     try:
         result.get(timeout=PATIENCE, propagate=False, interval=0.001)
     except CeleryTimeoutError:
         return True
+    finally:
+        gc.enable()
     return False
 
 
