@@ -119,10 +119,14 @@ class Walk:
             self._goes_on = False
             self._places.exchange(before)
 
-    def finish(self) -> None:
-        """Go on to the end of the run, if it has begun."""
+    def finish(self, *, begin: bool = False) -> None:
+        """Go on to the end of the run, without a stop.
+
+        Args:
+            begin: Whether one that has not begun is to be run as well.
+        """
         self.silent = True
-        while self.stands:
+        while self.stands or (begin and not self.over):
             self.go_on()
 
     def leave(self) -> None:
@@ -170,9 +174,7 @@ class Steps(Iterator[Transition]):
             EngineError: If it raised, and did not come to its end.
         """
         walk = self._walk
-        walk.silent = True
-        while not walk.over:
-            walk.go_on()
+        walk.finish(begin=True)
         if walk.run is None:
             message = f"the run did not come to its end: {as_repr(walk.raised)}"
             raise EngineError(message) from walk.raised
