@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 
-__all__ = ["Clock", "VirtualClock"]
+__all__ = ["Clock", "VirtualClock", "clock_of"]
 
 
 class Clock:
@@ -120,3 +120,9 @@ class VirtualClock(Clock):
 
     def __repr__(self) -> str:
         return f"VirtualClock(elapsed={self._elapsed!r})"
+
+
+def clock_of(owner: object) -> Clock:
+    """The clock of something, if it has one (an engine's backend has), or the machine's."""
+    clock = getattr(owner, "clock", None)
+    return clock if isinstance(clock, Clock) else Clock()

@@ -14,14 +14,13 @@ from typing import Any, Final
 from celery.backends.base import DisabledBackend
 from celery.backends.rpc import RPCBackend
 
-from pytest_taskprogress.core.clock import Clock
+from pytest_taskprogress.core.clock import clock_of
 from pytest_taskprogress.core.errors import AbortUnsupported, TaskAborted
 from pytest_taskprogress.core.states import ABORTED
 
 __all__ = [
     "AbortCheck",
     "ask",
-    "clock_of",
     "forget",
     "is_asked",
     "is_own",
@@ -132,12 +131,6 @@ def store(backend: Any, task_id: str, meta: dict[str, Any] | None, request: Any 
         backend.store_result(task_id, meta, ABORTED, request=request)
     finally:
         _storing.reset(token)
-
-
-def clock_of(backend: Any) -> Clock:
-    """The clock of a result backend, if it has one (an engine's has), else the machine's."""
-    clock = getattr(backend, "clock", None)
-    return clock if isinstance(clock, Clock) else Clock()
 
 
 class AbortCheck:

@@ -19,6 +19,7 @@ from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import GroupResult
 from celery.states import READY_STATES
 
+from pytest_taskprogress.core.clock import clock_of
 from pytest_taskprogress.core.errors import TaskAborted
 from pytest_taskprogress.core.states import ABORTED
 from pytest_taskprogress.tasks import aborting
@@ -239,7 +240,7 @@ class _JoinsAborted:
 
     def _in_turn(self, timeout: float | None, **options: Any) -> Iterator[tuple[Any, Any]]:
         """Each member and its result, when it is there; by the clock of the backend."""
-        clock = aborting.clock_of(self.backend)
+        clock = clock_of(self.backend)
         deadline = None if timeout is None else clock.monotonic() + timeout
         for each in self.results:
             left = None if deadline is None else max(deadline - clock.monotonic(), 0.0)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
-from pytest_taskprogress.core.clock import Clock
+from pytest_taskprogress.core.clock import Clock, clock_of
 from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.progress import Number, Progress, amount, number
 from pytest_taskprogress.core.states import (
@@ -18,7 +18,7 @@ from pytest_taskprogress.core.states import (
     TERMINAL_STATES,
 )
 from pytest_taskprogress.tasks.abortable import abort_check_of
-from pytest_taskprogress.tasks.aborting import clock_of, is_own
+from pytest_taskprogress.tasks.aborting import is_own
 from pytest_taskprogress.tasks.arguments import extra_keys, log_level_number
 from pytest_taskprogress.tasks.attempt import Attempt, Ending, attempt_of
 from pytest_taskprogress.tasks.base import ProgressTask

@@ -9,6 +9,7 @@ from celery.contrib import abortable
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import AsyncResult, EagerResult, ResultSet
 
+from pytest_taskprogress.core.clock import clock_of
 from pytest_taskprogress.core.errors import DeadlockError
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.progress import Number, amount
@@ -141,7 +142,7 @@ def _late(results: list[Any], grace: Number) -> Iterator[Any]:
     results = [each for each in results if not isinstance(each, EagerResult)]
     if not results:
         return
-    clock = aborting.clock_of(results[0].backend)
+    clock = clock_of(results[0].backend)
     deadline = clock.monotonic() + grace
     for each in results:
         waiting = AbortableAsyncResult(each.id, backend=each.backend, app=each.app)

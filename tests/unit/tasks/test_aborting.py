@@ -10,11 +10,10 @@ from celery.backends.cache import CacheBackend
 from celery.backends.rpc import RPCBackend
 
 from pytest_taskprogress import AbortUnsupported, FakeBackend, TaskAborted, VirtualClock
-from pytest_taskprogress.core.clock import Clock
+from pytest_taskprogress.core.clock import Clock, clock_of
 from pytest_taskprogress.tasks.aborting import (
     AbortCheck,
     ask,
-    clock_of,
     forget,
     is_asked,
     is_own,
