@@ -334,6 +334,8 @@ class BackendMachine(RuleBasedStateMachine):
             try:
                 found = sorted(backend.get_many(ids, interval=0, max_iterations=1), key=str)
             except Exception:  # noqa: BLE001 - whose it is, is by the order of a set
+                # And so is which of the others the client keeps.
+                backend._cache.clear()
                 return {"broken": True}
             return {task_id: meta["status"] for task_id, meta in found}
 
