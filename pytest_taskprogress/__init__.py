@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pytest_taskprogress.core.clock import VirtualClock as VirtualClock
     from pytest_taskprogress.core.errors import AbortUnsupported as AbortUnsupported
     from pytest_taskprogress.core.errors import CircularCanvasError as CircularCanvasError
+    from pytest_taskprogress.core.errors import ClaimUnsupported as ClaimUnsupported
     from pytest_taskprogress.core.errors import DeadlockError as DeadlockError
     from pytest_taskprogress.core.errors import DrainLimitExceeded as DrainLimitExceeded
     from pytest_taskprogress.core.errors import EngineError as EngineError
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pytest_taskprogress.core.errors import MomentNotReached as MomentNotReached
     from pytest_taskprogress.core.errors import NeedsRealWorker as NeedsRealWorker
     from pytest_taskprogress.core.errors import NotATaskError as NotATaskError
+    from pytest_taskprogress.core.errors import NotFound as NotFound
     from pytest_taskprogress.core.errors import ProgressValueError as ProgressValueError
     from pytest_taskprogress.core.errors import TaskAborted as TaskAborted
     from pytest_taskprogress.core.errors import TaskProgressError as TaskProgressError
@@ -35,17 +37,37 @@ if TYPE_CHECKING:
     from pytest_taskprogress.core.states import check_transition as check_transition
     from pytest_taskprogress.core.transitions import History as History
     from pytest_taskprogress.core.transitions import Transition as Transition
+    from pytest_taskprogress.engines.attached import CeleryEngine as CeleryEngine
     from pytest_taskprogress.engines.backend import FakeBackend as FakeBackend
     from pytest_taskprogress.engines.base import Engine as Engine
     from pytest_taskprogress.engines.base import PendingTask as PendingTask
     from pytest_taskprogress.engines.eager import EagerEngine as EagerEngine
     from pytest_taskprogress.engines.refusals import NotSerializable as NotSerializable
     from pytest_taskprogress.engines.run import TaskRun as TaskRun
+    from pytest_taskprogress.listeners.base import DumpingListener as DumpingListener
     from pytest_taskprogress.listeners.base import Listener as Listener
     from pytest_taskprogress.listeners.capturing import CaptureListener as CaptureListener
+    from pytest_taskprogress.listeners.claims import CheckingClaimListener as CheckingClaimListener
+    from pytest_taskprogress.listeners.claims import FakeClaimBoard as FakeClaimBoard
+    from pytest_taskprogress.listeners.failure import Failure as Failure
+    from pytest_taskprogress.listeners.formatters import FailureFormatter as FailureFormatter
+    from pytest_taskprogress.listeners.logging import (
+        DynamicLoggingListener as DynamicLoggingListener,
+    )
+    from pytest_taskprogress.listeners.logging import LoggingListener as LoggingListener
     from pytest_taskprogress.listeners.notifier import Notifier as Notifier
+    from pytest_taskprogress.listeners.notifier import RestrictedNotifier as RestrictedNotifier
+    from pytest_taskprogress.listeners.notifier import register_deregister as register_deregister
+    from pytest_taskprogress.listeners.printing import PrintingListener as PrintingListener
+    from pytest_taskprogress.listeners.progressbar import ProgressBarListener as ProgressBarListener
+    from pytest_taskprogress.listeners.timing import DurationListener as DurationListener
+    from pytest_taskprogress.listeners.timing import EventTimeListener as EventTimeListener
+    from pytest_taskprogress.listeners.timing import (
+        PrintingDurationListener as PrintingDurationListener,
+    )
     from pytest_taskprogress.tasks.abortable import AbortableTask as AbortableTask
     from pytest_taskprogress.tasks.base import ProgressTask as ProgressTask
+    from pytest_taskprogress.tasks.claiming import CeleryClaimBoard as CeleryClaimBoard
     from pytest_taskprogress.tasks.observer import Observer as Observer
     from pytest_taskprogress.tasks.results import AbortableAsyncResult as AbortableAsyncResult
     from pytest_taskprogress.tasks.results import abort as abort
@@ -59,31 +81,48 @@ _HOMES: Final = {
     "AbortableAsyncResult": "tasks.results",
     "AbortableTask": "tasks.abortable",
     "CaptureListener": "listeners.capturing",
+    "CeleryClaimBoard": "tasks.claiming",
+    "CeleryEngine": "engines.attached",
+    "CheckingClaimListener": "listeners.claims",
     "CircularCanvasError": "core.errors",
+    "ClaimUnsupported": "core.errors",
     "Clock": "core.clock",
     "DeadlockError": "core.errors",
     "DrainLimitExceeded": "core.errors",
+    "DumpingListener": "listeners.base",
+    "DurationListener": "listeners.timing",
+    "DynamicLoggingListener": "listeners.logging",
     "EagerEngine": "engines.eager",
     "Engine": "engines.base",
     "EngineError": "core.errors",
     "EngineNotInstalled": "core.errors",
+    "EventTimeListener": "listeners.timing",
+    "Failure": "listeners.failure",
+    "FailureFormatter": "listeners.formatters",
     "FakeBackend": "engines.backend",
+    "FakeClaimBoard": "listeners.claims",
     "ForeignTaskError": "core.errors",
     "History": "core.transitions",
     "Listener": "listeners.base",
     "ListenerError": "core.errors",
+    "LoggingListener": "listeners.logging",
     "MalformedMessageError": "core.errors",
     "MomentNotReached": "core.errors",
     "NeedsRealWorker": "core.errors",
     "NotATaskError": "core.errors",
+    "NotFound": "core.errors",
     "NotSerializable": "engines.refusals",
     "Notifier": "listeners.notifier",
     "Observer": "tasks.observer",
     "Outcome": "core.states",
     "PendingTask": "engines.base",
+    "PrintingDurationListener": "listeners.timing",
+    "PrintingListener": "listeners.printing",
     "Progress": "core.progress",
+    "ProgressBarListener": "listeners.progressbar",
     "ProgressTask": "tasks.base",
     "ProgressValueError": "core.errors",
+    "RestrictedNotifier": "listeners.notifier",
     "TaskAborted": "core.errors",
     "TaskProgressError": "core.errors",
     "TaskProgressWarning": "core.errors",
@@ -93,6 +132,7 @@ _HOMES: Final = {
     "VirtualClock": "core.clock",
     "abort": "tasks.results",
     "check_transition": "core.states",
+    "register_deregister": "listeners.notifier",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - one table, not two

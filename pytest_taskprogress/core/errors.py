@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from pytest_taskprogress.core.messages import as_text
 
+if sys.version_info < (3, 11):
+    from exceptiongroup import ExceptionGroup  # pytest requires it there
+
 __all__ = [
     "AbortUnsupported",
     "CircularCanvasError",
+    "ClaimUnsupported",
     "DeadlockError",
     "DrainLimitExceeded",
     "EngineError",
@@ -19,6 +25,7 @@ __all__ = [
     "MomentNotReached",
     "NeedsRealWorker",
     "NotATaskError",
+    "NotFound",
     "ProgressValueError",
     "TaskAborted",
     "TaskProgressError",
@@ -54,6 +61,10 @@ class TaskAborted(TaskProgressError):
 
 class AbortUnsupported(TaskProgressError, NotImplementedError):
     """A task was to be aborted whose result backend does not keep the request."""
+
+
+class ClaimUnsupported(TaskProgressError, NotImplementedError):
+    """A task was to be claimed whose result backend does not keep the claim."""
 
 
 class ProgressValueError(TaskProgressError, ValueError):
@@ -95,9 +106,10 @@ class NeedsRealWorker(EngineError, NotImplementedError):
 class EngineNotInstalled(EngineError, RuntimeError):
     """An engine was used before it was installed on an app, or after it left it."""
 
-    def __init__(self) -> None:
+    def __init__(self, message: str | None = None) -> None:
         super().__init__(
-            "the engine is not installed on an app: use it inside `with EagerEngine(app) as"
+            message
+            or "the engine is not installed on an app: use it inside `with EagerEngine(app) as"
             " engine:`, or by the fixture `taskprogress`"
         )
 
@@ -110,15 +122,56 @@ class DrainLimitExceeded(EngineError, RuntimeError):
     """More messages came of a drain than the limit: a task is likely to requeue itself for ever."""
 
 
-class ListenerError(TaskProgressError):
+class ListenerError(TaskProgressError, ExceptionGroup[Exception]):
     """Listeners raised while a task ran; the tasks themselves were not disturbed.
 
+    As a group it has one of each kind, with its traceback: a listener that raises at each report
+    does so a thousand times.
+
     Args:
-        errors: What the listeners raised, in order; each with its traceback.
+        errors: What the listeners raised, in order.
+
+    Attributes:
+        errors: All of it.
     """
 
-    def __init__(self, errors: list[Exception]) -> None:
-        self.errors = errors
-        lines = [f"  {type(error).__name__}: {as_text(error)}" for error in errors]
+    def __new__(cls, errors: Sequence[Exception]) -> ListenerError:
+        """Make the group, of one of each kind, whose message counts them."""
+        kinds: dict[object, list[Exception]] = {}
+        for error in errors:
+            kinds.setdefault(_kind_of(error), []).append(error)
+        lines = []
+        for same in kinds.values():
+            # Of each the first line: the group has them whole.
+            line = f"  {type(same[0]).__name__}: {as_text(same[0]).partition(chr(10))[0]}"
+            lines.append(line if len(same) == 1 else f"{line} ({len(same)} times)")
         count = f"{len(errors)} listener errors" if len(errors) > 1 else "A listener raised"
-        super().__init__("\n".join([f"{count} while tasks ran (the tasks went on):", *lines]))
+        message = "\n".join([f"{count} while tasks ran (the tasks went on):", *lines])
+        return super().__new__(cls, message, [same[0] for same in kinds.values()])
+
+    def __init__(self, errors: Sequence[Exception]) -> None:
+        super().__init__(self.message, self.exceptions)
+        self.errors = list(errors)
+
+    def derive(self, excs: Sequence[Exception]) -> ListenerError:  # type: ignore[override]
+        """Make one of some of them, as `split()` and `except*` do."""
+        return ListenerError(excs)
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self) -> tuple[type[ListenerError], tuple[list[Exception]]]:
+        return ListenerError, (self.errors,)
+
+
+def _kind_of(error: Exception) -> object:
+    """What two errors have in common that are the same one again: type, text, and line."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    line = None if traceback is None else (traceback.tb_frame.f_code, traceback.tb_lineno)
+    return type(error), as_text(error), line
+
+
+class NotFound(TaskProgressError, LookupError):
+    """A listener asked the storage for a flow, a task or a retry that it was never told of."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Integral, Real
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from pytest_taskprogress.core.errors import ProgressValueError
 from pytest_taskprogress.core.messages import as_repr
@@ -120,6 +121,22 @@ class Progress:
         if total is not None:
             position = min(position, max(number(total, "total"), 0))
         return cls(position, total, elapsed)  # type: ignore[arg-type]
+
+    @classmethod
+    def of_meta(cls, meta: Mapping[str, Any]) -> Progress | None:
+        """The progress that a stored meta tells; None if it tells none that can be.
+
+        Args:
+            meta: With `current` and maybe `total`, or with `percent`; and maybe `elapsed`.
+        """
+        current, total = meta.get("current"), meta.get("total")
+        if current is None:
+            current, total = meta.get("percent"), _HUNDRED
+        try:
+            elapsed = amount(meta.get("elapsed", 0.0), "elapsed")
+            return cls.clamp(current, total, elapsed)
+        except ProgressValueError:
+            return None
 
     @property
     def percent(self) -> float | None:

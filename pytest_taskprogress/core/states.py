@@ -20,8 +20,10 @@ __all__ = [
     "RECEIVED",
     "RETRY",
     "REVOKED",
+    "RUNNING",
     "STARTED",
     "SUCCESS",
+    "SUSPENDED",
     "TERMINAL_STATES",
     "TRANSITIONS",
     "Outcome",
@@ -39,7 +41,12 @@ FAILURE: Final = "FAILURE"
 REVOKED: Final = "REVOKED"
 ABORTED: Final = "ABORTED"
 
-#: Every state that this package gives a meaning to.
+#: What listeners are told when a flow, or an attempt of a task, begins; no backend stores it.
+RUNNING: Final = "RUNNING"
+#: A flow that waits to be resumed; no backend stores it.
+SUSPENDED: Final = "SUSPENDED"
+
+#: Every state of a task that this package gives a meaning to.
 KNOWN_STATES: Final = frozenset(
     {PENDING, RECEIVED, STARTED, PROGRESS, RETRY, SUCCESS, FAILURE, REVOKED, ABORTED}
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeGuard, overload
 
+from pytest_taskprogress.core.copies import own
 from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.states import is_report
 
@@ -29,7 +30,8 @@ class Transition:
     """One write to the result backend, seen as old state -> new state.
 
     Attributes:
-        index: Position in the engine's history, from 0.
+        index: Position in the engine's history, from 0; -1 for what no backend stores: a flow, or
+            the beginning of an attempt.
         kind: `"task"`; `"retry"` for a RETRY; `"flow"` for a whole canvas.
         name: Name of the task; None where only its id is known.
         uuid: Id of the task.
@@ -42,6 +44,8 @@ class Transition:
         at: Seconds of the engine's clock since its last reset.
         stored: False if the backend dropped the write (anything after SUCCESS).
         source: The line that reported; None for what the worker wrote.
+        traceback: The text that was stored with an exception; None if none was. Transitions are
+            compared without it.
     """
 
     index: int
@@ -55,11 +59,21 @@ class Transition:
     at: float = 0.0
     stored: bool = True
     source: Source | None = None
+    traceback: str | None = field(default=None, compare=False, repr=False)
+
+    def copy(self) -> Transition:
+        """The same transition, whose meta and result are copies."""
+        return replace(self, meta=own(self.meta, deep=True), result=own(self.result, deep=True))
 
     @property
     def is_report(self) -> bool:
         """True for a report of progress: `PROGRESS`, or a state of the user's own."""
-        return is_report(self.state)
+        return self.is_written and self.kind == "task" and is_report(self.state)
+
+    @property
+    def is_written(self) -> bool:
+        """False for what listeners are told and no backend stores."""
+        return self.index >= 0
 
     @property
     def percent(self) -> float | None:
@@ -89,12 +103,12 @@ class Transition:
         if not isinstance(stored, dict) or "exc_type" not in stored:
             return None
         message = stored.get("exc_message")
-        if isinstance(message, (list, tuple)) and len(message) == 1:
-            message = message[0]
+        if isinstance(message, (list, tuple)) and len(message) <= 1:
+            message = message[0] if message else ""
         return f"{stored['exc_type']}: {as_text(message)}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, as plain values."""
+        """Everything but the traceback, which is of one machine, as plain values."""
         return {
             "index": self.index,
             "kind": self.kind,
