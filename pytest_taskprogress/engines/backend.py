@@ -19,7 +19,6 @@ from kombu.exceptions import EncodeError
 from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.clock import Clock
 from pytest_taskprogress.core.states import (
-    ABORTED,
     EXCEPTION_STATES,
     PENDING,
     RETRY,
@@ -34,6 +33,7 @@ from pytest_taskprogress.engines.sources import source_of_write
 from pytest_taskprogress.engines.store import Record, Store, Waiter
 from pytest_taskprogress.engines.threads import is_stray
 from pytest_taskprogress.tasks.aborting import is_request, task_of
+from pytest_taskprogress.tasks.records import is_record
 
 __all__ = ["FakeBackend"]
 
@@ -235,9 +235,10 @@ class FakeBackend(CountsChords):
                     task_id, result, state, traceback, request, kwargs
                 )
             store.changed()
-            if state == ABORTED and is_request(task_id):
-                # No state of a task, but what somebody asks of it.
-                store.tell_asked(task_of(task_id), source)
+            if is_record(task_id, state):
+                # No state of a task, but what somebody asks of it, or says.
+                if is_request(task_id):
+                    store.tell_asked(task_of(task_id), source)
             elif store.subscribers:
                 ended = state in TERMINAL_STATES or state == RETRY
                 told = store.tell(
@@ -250,6 +251,7 @@ class FakeBackend(CountsChords):
                     copied(value) if ended else None,
                     stored,
                     source,
+                    traceback,
                 )
         if told is not None and store.on_written is not None:
             store.on_written(told)

@@ -11,6 +11,7 @@ from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines.run import TaskRun
 from pytest_taskprogress.listeners.capturing import CaptureListener
 from pytest_taskprogress.listeners.notifier import Notifier
+from pytest_taskprogress.listeners.storage import Storage
 from pytest_taskprogress.scenario import Event
 
 __all__ = ["Engine", "PendingTask"]
@@ -43,8 +44,18 @@ class Engine(Protocol):
         ...
 
     @property
+    def notifier(self) -> Notifier:
+        """Tells listeners of flows."""
+        ...
+
+    @property
     def atom_notifier(self) -> Notifier:
-        """Tells listeners of the transitions of tasks and retries."""
+        """Tells listeners of tasks and retries."""
+        ...
+
+    @property
+    def storage(self) -> Storage:
+        """What is known of flows, tasks and retries, and what listeners record of them."""
         ...
 
     @property
@@ -96,6 +107,14 @@ class Engine(Protocol):
 
     def drain(self, *, until: float | None = None, limit: int | None = None) -> int:
         """Run messages until none waits, or as long as is said; returns how many."""
+        ...
+
+    def suspend(self) -> None:
+        """Let what runs stop before its next task, and keep what waits to be run."""
+        ...
+
+    def resume(self) -> TaskRun | None:
+        """Go on with what was suspended, and return what came of it."""
         ...
 
     def installed(self, app: Any) -> AbstractContextManager[Engine]:

@@ -11,29 +11,28 @@ from typing import Any, NamedTuple
 
 from celery.local import Proxy
 
-from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.clock import VirtualClock
-from pytest_taskprogress.core.errors import EngineError, EngineNotInstalled, ListenerError
+from pytest_taskprogress.core.errors import EngineError, EngineNotInstalled
 from pytest_taskprogress.core.messages import as_text
+from pytest_taskprogress.core.states import FAILURE
 from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines import installation
 from pytest_taskprogress.engines.backend import FakeBackend
-from pytest_taskprogress.engines.base import PendingTask
 from pytest_taskprogress.engines.consumer import InProcessConsumer
 from pytest_taskprogress.engines.control import controlled
+from pytest_taskprogress.engines.feed import Feed
 from pytest_taskprogress.engines.findings import Findings
 from pytest_taskprogress.engines.internals import app_state
 from pytest_taskprogress.engines.keeping import replace
-from pytest_taskprogress.engines.outcome import task_run
 from pytest_taskprogress.engines.pending import Pending
 from pytest_taskprogress.engines.periodic import Beat
-from pytest_taskprogress.engines.plays import Plays
 from pytest_taskprogress.engines.run import TaskRun
-from pytest_taskprogress.engines.targets import checked, checked_app, checked_limit, published
+from pytest_taskprogress.engines.runs import Runs
+from pytest_taskprogress.engines.targets import checked, checked_app, checked_limit
 from pytest_taskprogress.engines.turns import Turns
 from pytest_taskprogress.engines.waits import Wait, Waits
+from pytest_taskprogress.engines.writes import watch_backend
 from pytest_taskprogress.listeners.capturing import CaptureListener
-from pytest_taskprogress.listeners.notifier import Details, Notifier
 
 __all__ = ["EagerEngine"]
 
@@ -46,7 +45,7 @@ class _Parts(NamedTuple):
     forget_worker: Callable[[], None]
 
 
-class EagerEngine(Plays):
+class EagerEngine(Runs):
     """Runs tasks at once, as a worker with one process would, and keeps every transition.
 
     A message that is published outside a task is run before the call that published it returns; one
@@ -70,14 +69,12 @@ class EagerEngine(Plays):
 
     def __init__(self, app: Any = None, *, limit: int = 10_000) -> None:
         self._wanted = app
-        self._atom_notifier = Notifier()
-        self._capture = CaptureListener(self)
         self._findings = Findings(lambda: self._capture.history)
         clock = VirtualClock()
-        super().__init__(Turns(clock, checked_limit(limit), self._findings.tell), clock)
+        super().__init__(Turns(clock, checked_limit(limit), self._on_idle), clock)
         self._beat: Beat | None = None
-        self._aborts: list[AbortRequest] = []
         self._parts: _Parts | None = None
+        self._was_there = False
         self._undo = ExitStack()
 
     # -- what it is made of -----------------------------------------------------------------------
@@ -103,11 +100,6 @@ class EagerEngine(Plays):
         return self._clock
 
     @property
-    def atom_notifier(self) -> Notifier:
-        """Tells listeners of the transitions of tasks and retries."""
-        return self._atom_notifier
-
-    @property
     def capture(self) -> CaptureListener:
         """The engine's own listener."""
         return self._capture
@@ -116,6 +108,11 @@ class EagerEngine(Plays):
     def history(self) -> History:
         """All transitions since the engine was installed."""
         return self._capture.history
+
+    @property
+    def has_left(self) -> bool:
+        """Whether it was installed on an app, and is not any more."""
+        return self._parts is None and self._was_there
 
     @property
     def limit(self) -> int:
@@ -148,7 +145,10 @@ class EagerEngine(Plays):
         if self._parts is not None:
             message = f"the engine is installed already, on {self.app!r}: leave it first"
             raise EngineError(message)
+        app = checked_app(app)
         self._forget()
+        self._surface.take_errors()
+        self._was_there = True
         self.sweeps.clear()
         with ExitStack() as undo:
             broker, threads = self._turns.broker, self._turns.threads
@@ -156,8 +156,9 @@ class EagerEngine(Plays):
             broker.worker_queues = partial(_queues, app)
             undo.callback(broker.reset)
             undo.callback(setattr, self, "_beat", None)
-            backend = FakeBackend(checked_app(app), clock=self._clock, replacing=True)
+            backend = FakeBackend(app, clock=self._clock, replacing=True)
             backend.subscribe(self._on_write)
+            watch_backend(app, backend)
             backend.watch(self._play, self._aborts.append, self._on_read)
             backend.wait_with(self._turns.wait)
             forget_worker = undo.enter_context(
@@ -177,13 +178,18 @@ class EagerEngine(Plays):
             pending = Pending(broker, consumer)
             undo.enter_context(controlled(app, consumer, pending))
             self._parts = _Parts(app, backend, forget_worker)
+            for notifier in (self.notifier, self.atom_notifier):
+                undo.enter_context(notifier.kept())
+            Feed(app, self._surface, self._flows, self._runs).connect(undo)
             undo.callback(setattr, self, "_parts", None)
             undo.enter_context(self._turns.working_on(pending, self._deadlock))
-            self._capture.register()
-            undo.callback(self._capture.deregister)
             undo.callback(lambda: self._findings.tell_threads(threads.leave()))
             undo.callback(self._finish_walks)
-            yield self
+            try:
+                yield self
+            except BaseException as error:
+                self._note_listeners(error)
+                raise
         self.check_walks()
         self.check_listeners()
 
@@ -224,7 +230,9 @@ class EagerEngine(Plays):
         self._clock.restart(start)
         self._capture.clear()
         self._aborts.clear()
-        self._atom_notifier.errors.clear()
+        self._forget_suspended()
+        self.storage.clear()
+        self._flows.clear()
         self._findings.clear()
 
     # -- running ----------------------------------------------------------------------------------
@@ -240,7 +248,7 @@ class EagerEngine(Plays):
             kwargs: Keyword arguments of the task.
 
         Raises:
-            EngineError: If it is called inside a task.
+            EngineError: If it is called inside a task, or the engine is suspended.
             NotATaskError: If it is neither a task nor a signature, or an empty chain.
             ForeignTaskError: If it is a task of another app.
             UnregisteredTaskError: If it is a signature of a task that the app does not know.
@@ -248,21 +256,7 @@ class EagerEngine(Plays):
             NotSerializable: If the arguments cannot be encoded.
             DrainLimitExceeded: If it does not come to an end.
         """
-        target = self._checked(task_or_signature)
-        position, asked, began = len(self._capture), len(self._aborts), self._clock.monotonic()
-        # All of it is published before any of it runs: who aborts it knows all of its tasks.
-        with self._turns.holding():
-            result = published(target, args, kwargs)
-        with self._scenes.running(result):
-            self.drain()
-        return task_run(
-            result,
-            self._written_here(self._capture.since(position)),
-            self.backend,
-            self._clock.monotonic() - began,
-            aborts=self._aborts[asked:],
-            under=self._scenes.events,
-        )
+        return self._run(self._checked(task_or_signature), args, kwargs)
 
     def _checked(self, target: Any) -> Any:
         app = self.app
@@ -270,45 +264,6 @@ class EagerEngine(Plays):
             message = "run() inside a task: publish by delay() there; it runs after the task"
             raise EngineError(message)
         return checked(target, app)
-
-    @contextmanager
-    def paused(self) -> Iterator[EagerEngine]:
-        """Let published messages wait for `step()` or `drain()`; on leaving, what waits is run."""
-        before, self._turns.paused = self._turns.paused, True
-        try:
-            yield self
-        finally:
-            self._turns.paused = before
-        self._turns.resume()
-
-    def step(self) -> bool:
-        """Run one message: the oldest that can run, else the clock jumps to the next that is due.
-
-        Returns:
-            False if none waits, and inside a task, whose messages run after it.
-        """
-        return self._turns.step()
-
-    def drain(self, *, until: float | None = None, limit: int | None = None) -> int:
-        """Run messages until none waits.
-
-        Args:
-            until: Reading of the engine's clock, in seconds, up to which messages are due; the
-                clock is there afterwards. None: also what is due later, however late.
-            limit: How many messages to run at most. None: all of them, but not for ever.
-
-        Returns:
-            How many were run. 0 inside a task, whose messages run after it.
-
-        Raises:
-            ValueError: If `until` has passed, or `limit` is less than 1.
-            DrainLimitExceeded: If more messages came of what was run than the engine's `limit`,
-                retries and those that came back included; what waits is forgotten.
-        """
-        if limit is not None:
-            checked_limit(limit)
-        last = math.inf if until is None else self._checked_time(until)
-        return self._turns.drain(last, math.inf if limit is None else limit)
 
     def beat(self, *, until: float | None = None) -> int:
         """Publish the periodic tasks of `beat_schedule` that are due, as `celery beat` would.
@@ -324,10 +279,11 @@ class EagerEngine(Plays):
             How many were published. 0 inside a task.
 
         Raises:
-            EngineError: If the app has no periodic tasks.
+            EngineError: If the app has no periodic tasks, or the engine is suspended.
             ValueError: If `until` has passed.
             DrainLimitExceeded: If they do not come to an end.
         """
+        self._turns.check_goes_on()
         last = self._clock.monotonic() if until is None else self._checked_time(until)
         if self._turns.in_task:
             return 0
@@ -343,28 +299,29 @@ class EagerEngine(Plays):
             self._turns.drain(until, math.inf)
         self._clock.jump_to(until)
 
-    def _checked_time(self, until: float) -> float:
-        now, until = self._clock.monotonic(), round(until, 6)
-        if not now <= until < math.inf:
-            message = (
-                f"the clock only moves forward: expected until >= {now:g}, its reading in seconds,"
-                f" got {until=!r}"
-            )
-            raise ValueError(message)
-        return until
-
-    @property
-    def pending(self) -> list[PendingTask]:
-        """What waits to be run, in order."""
-        return list(self._turns.pending)
-
     # -- what its parts tell it -------------------------------------------------------------------
 
+    def _runs(self, task: Any) -> bool:
+        # What `apply()` runs is run by no worker; what another engine runs is none of ours.
+        return not task.request.is_eager and task.backend is self.backend
+
+    def _on_idle(self, *, broken: bool) -> None:
+        if broken:
+            self._flows.settle(FAILURE)
+            return
+        self._findings.tell()
+        self._settle()
+
     def _on_write(self, transition: Transition) -> None:
-        self._atom_notifier.notify(transition.state, Details(transition))
+        self._surface.tell(transition)
         self._findings.note(transition)
 
     def _deadlock(self, waits: Waits, wait: Wait) -> str:
+        if self._turns.places.here.suspended and not self._turns.in_task:
+            return (
+                f"{wait} waits for a result while the engine is suspended: resume() goes on with"
+                f" what waits to be run:\n{self._turns.pending}"
+            )
         parts = [waits.explained(wait, self._state_of)]
         if any(walk.stands for walk in self._walks):
             parts.append("A run stands still in run_iter(): it does not go on by itself.")
@@ -373,22 +330,15 @@ class EagerEngine(Plays):
             parts += ["Thrown away:", *(f"  {each}" for each in self._findings.discarded)]
         return "\n".join(parts)
 
+    def __repr__(self) -> str:
+        on = "" if self._parts is None else f" on {self.app.main or 'an app'}"
+        return f"<EagerEngine{on}>"
+
     def _state_of(self, task_id: str) -> str:
         try:
             return str(self.backend.peek(task_id)["status"])
         except Exception as error:  # noqa: BLE001 - a record that cannot be read
             return f"unreadable: {as_text(error)}"
-
-    def check_listeners(self) -> None:
-        """Raise what listeners raised, once.
-
-        Raises:
-            ListenerError: With all of it.
-        """
-        errors = list(self._atom_notifier.errors)
-        self._atom_notifier.errors.clear()
-        if errors:
-            raise ListenerError(errors) from errors[0]
 
 
 def _queues(app: Any) -> Iterable[Any]:

@@ -28,6 +28,7 @@ __all__ = [
     "Task",
     "TokenBucket",
     "app_state",
+    "get_current_worker_task",
     "thread_state",
     "trace",
     "worker_control",
@@ -51,6 +52,9 @@ app_state: Final[Any] = _state
 
 #: The current app of a thread, which has no getter that does not fall back to the default app.
 thread_state: Final[Any] = vars(_state)["_tls"]
+
+#: The task that a worker runs in this thread: the public `current_task` may be one that calls it.
+get_current_worker_task: Final[Any] = _state.get_current_worker_task
 
 #: What a worker counts, and which ids are revoked, in module globals.
 worker_state: Final[Any] = state

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,9 +29,11 @@ class Place:
         draining: Held by the thread that runs what is published.
         working: Held by the thread that works at top level.
         waits: Who waits for whom.
+        suspended: Whether no other message is to be run until somebody resumes.
         ran: How many messages have been run.
         allowed: How many may have been run when it has to come to an end.
         watchers: Who is told of what happens.
+        flows: Those that began here, and not by `run`.
         result: Of the run; None if somebody else has published.
         walk: The run, if it goes step by step.
         steps: What the thread runs that works here; kept while it stands still.
@@ -41,9 +45,11 @@ class Place:
     draining: threading.Lock = field(default_factory=threading.Lock)
     working: threading.RLock = field(default_factory=threading.RLock)
     waits: Waits = field(default_factory=Waits)
+    suspended: bool = False
     ran: int = 0
     allowed: int = 0
     watchers: list[Any] = field(default_factory=list)
+    flows: list[Any] = field(default_factory=list)
     result: Any = None
     walk: Any = None
     steps: list[Step] = field(default_factory=list)
@@ -68,6 +74,23 @@ class Places:
         self._common = Place()
         self._given = threading.local()
         self._several = False
+
+    @property
+    def common(self) -> Place:
+        """Where threads work that were given no other place."""
+        return self._common
+
+    @contextmanager
+    def at(self, place: Place) -> Iterator[None]:
+        """Let this thread work at a place, until left."""
+        if place is self.here:
+            yield
+            return
+        before = self.exchange(place)
+        try:
+            yield
+        finally:
+            self.exchange(before)
 
     @property
     def here(self) -> Place:

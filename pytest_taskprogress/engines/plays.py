@@ -90,6 +90,7 @@ class Plays(ABC):
             ValueError: If `at_most` is no whole number of 1 or more.
             Exception: What `run` raises.
         """
+        self._turns.check_goes_on()
         if self._turns.pending:
             message = (
                 "sweep() begins anew for each run, and something waits to be run: drain() it first."
@@ -122,6 +123,7 @@ class Plays(ABC):
         if self._turns.in_task:
             message = "run_iter() inside a task: publish by delay() there; it runs after the task"
             raise EngineError(message)
+        self._turns.check_goes_on()
         walk = Walk(work, self._turns.places)
         self._walks = [each for each in self._walks if not each.over or each.error is not None]
         self._walks.append(walk)
@@ -134,7 +136,13 @@ class Plays(ABC):
         self._walks = [each for each in self._walks if each.error is not None]
 
     def check_walks(self) -> None:
-        """Raise what a run raised that was left early, once."""
+        """Raise, once, what a run that was left early raised, or a suspended one did not come to.
+
+        Raises:
+            MomentNotReached: If a run is suspended, and did not come to a moment of its scenario.
+            Exception: What the run raised.
+        """
+        self._scenes.check_left()
         walks, self._walks = self._walks, [each for each in self._walks if not each.over]
         for walk in walks:
             if walk.error is not None:

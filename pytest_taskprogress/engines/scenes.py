@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from pytest_taskprogress.core.errors import MomentNotReached
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import RETRY
-from pytest_taskprogress.engines.places import Places
+from pytest_taskprogress.engines.places import Place, Places
 from pytest_taskprogress.engines.stage import EagerStage
 from pytest_taskprogress.scenario import Event, Occasion
 
@@ -135,6 +135,7 @@ class Scenes:
         self._make_stage = make_stage
         self._places = places
         self._firing: set[int] = set()
+        self._left: list[tuple[Place, Scene]] = []
 
     @property
     def watchers(self) -> list[Watcher]:
@@ -170,6 +171,36 @@ class Scenes:
             yield
         finally:
             place.result = before
+
+    # -- scenarios of runs that are suspended -----------------------------------------------------
+
+    def keep(self, scene: Scene) -> bool:
+        """Let a scenario go on with what it was under, if that is suspended; else returns False."""
+        place = self._places.here
+        if place.suspended:
+            self._left.append((place, scene))
+        return place.suspended
+
+    def check_left(self, place: Place | None = None) -> None:
+        """End the scenarios that went on at a place; see `Scene.check` for what is raised.
+
+        Args:
+            place: None: at all of them.
+        """
+        ended = [each for each in self._left if place in (None, each[0])]
+        self._left = [each for each in self._left if each not in ended]
+        for where, scene in ended:
+            where.watchers.remove(scene)
+        for _, scene in ended:
+            scene.check()
+
+    def forget_left(self) -> None:
+        """End them all, whatever they came to."""
+        for place, scene in self._left:
+            place.watchers.remove(scene)
+        self._left.clear()
+
+    # -- what happens -----------------------------------------------------------------------------
 
     def happen(self, occasion: Occasion) -> None:
         """Tell everybody.

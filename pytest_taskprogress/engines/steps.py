@@ -72,6 +72,11 @@ class Walk:
             raise
 
     @property
+    def place(self) -> Place:
+        """Where it runs."""
+        return self._place
+
+    @property
     def over(self) -> bool:
         """Whether the run has come to its end."""
         return bool(self._greenlet.dead)

@@ -202,12 +202,14 @@ class Store:
             kind: Of the transition.
             name: Of the task.
             uuid: Of the task.
-            parts: Old state, state, meta, result, whether it was stored, and the source.
+            parts: Old state, state, meta, result, whether it was stored, the source, and the text
+                of the traceback.
         """
-        old_state, state, meta, result, stored, source = parts
+        old_state, state, meta, result, stored, source, traceback = parts
         at = self._now()
         transition = Transition(
-            self._told, kind, name, uuid, old_state, state, meta, result, at, stored, source
+            *(self._told, kind, name, uuid, old_state, state, meta, result, at, stored, source),
+            traceback,
         )
         self._told += 1
         for subscriber in self.subscribers:

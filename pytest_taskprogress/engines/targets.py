@@ -6,6 +6,7 @@ from typing import Any
 
 from celery import Celery, Task
 from celery.canvas import Signature
+from celery.local import Proxy
 
 from pytest_taskprogress.core.errors import (
     CircularCanvasError,
@@ -63,8 +64,9 @@ def checked_limit(limit: int) -> int:
 
 
 def checked_app(app: Any) -> Any:
-    """A Celery app."""
+    """A Celery app; what a proxy stands for."""
     if not isinstance(app, Celery):
         message = f"an engine is installed on a Celery app, got app={app!r}"
         raise EngineError(message)
-    return app
+    given: Any = app
+    return given._get_current_object() if type(given) is Proxy else given  # noqa: SLF001

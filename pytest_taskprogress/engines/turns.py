@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from pytest_taskprogress.core.clock import VirtualClock
-from pytest_taskprogress.core.errors import DeadlockError, DrainLimitExceeded, EngineNotInstalled
+from pytest_taskprogress.core.errors import (
+    DeadlockError,
+    DrainLimitExceeded,
+    EngineError,
+    EngineNotInstalled,
+)
 from pytest_taskprogress.engines.broker import Broker
 from pytest_taskprogress.engines.internals import app_state
 from pytest_taskprogress.engines.pending import Pending
-from pytest_taskprogress.engines.places import Places
+from pytest_taskprogress.engines.places import Place, Places
 from pytest_taskprogress.engines.threads import Threads
 from pytest_taskprogress.engines.waits import Wait, Waits
 
@@ -32,7 +37,7 @@ class Turns:
     Args:
         clock: What `eta`, `countdown` and rate limits wait for.
         limit: How many messages may come of what one drain runs, beyond those that waited.
-        on_idle: Called when a drain is over.
+        on_idle: Called when a drain is over, and told whether it broke.
 
     Attributes:
         broker: Where messages come from.
@@ -42,12 +47,13 @@ class Turns:
         threads: Which of them run tasks.
     """
 
-    def __init__(self, clock: VirtualClock, limit: int, on_idle: Callable[[], object]) -> None:
+    def __init__(self, clock: VirtualClock, limit: int, on_idle: Callable[..., object]) -> None:
         self.threads = Threads()
         self.places = Places(self.threads)
         self.broker = Broker(self._on_published, self.places)
         self.limit = limit
         self.paused = False
+        self._suspended: list[Place] = []
         self._clock = clock
         self._on_idle = on_idle
         self._pending: Pending | None = None
@@ -61,7 +67,9 @@ class Turns:
             pending: What waits to be run.
             explain: Says why waiting for a result will not end.
         """
-        self._pending, self._explain, self.paused = pending, explain, False
+        self._pending, self._explain = pending, explain
+        self.paused = False
+        self.resume_all()
         try:
             yield
         finally:
@@ -87,9 +95,13 @@ class Turns:
 
     def step(self) -> bool:
         """Run one message, if any waits; the clock jumps if it has to."""
-        return not self.in_task and self._step_alone(math.inf)
+        if self.in_task:
+            return False
+        ran = self._step_alone(math.inf)
+        self._forget_suspension()
+        return ran
 
-    def drain(self, until: float, limit: float) -> int:
+    def drain(self, until: float = math.inf, limit: float = math.inf) -> int:
         """Run at most so many messages that are due by a reading of the clock."""
         if self.in_task:
             return 0
@@ -98,22 +110,26 @@ class Turns:
         self._allow()
         last = before + limit
         # The lock is tried again after it was released: a thread may have published meanwhile.
-        while (
-            self.pending.due(until) and place.ran < last and place.draining.acquire(blocking=False)
-        ):
+        while self._may_run(until, last) and place.draining.acquire(blocking=False):
             try:
-                while place.ran < last and self._step_alone(until):
+                while not place.suspended and place.ran < last and self._step_alone(until):
                     self._check_limit()
             except BaseException:
                 # Nothing of this drain may reach the next one.
                 self.pending.clear()
+                self._on_idle(broken=True)
                 raise
             finally:
                 place.draining.release()
-        if until < math.inf and place.ran < last:
+        self._forget_suspension()
+        if until < math.inf and place.ran < last and not place.suspended:
             self._clock.jump_to(until)
-        self._on_idle()
+        self._on_idle(broken=False)
         return place.ran - before
+
+    def _may_run(self, until: float, last: float) -> bool:
+        place = self.places.here
+        return not place.suspended and place.ran < last and self.pending.due(until)
 
     def _step_alone(self, until: float) -> bool:
         with self._turn():
@@ -138,7 +154,7 @@ class Turns:
         if self.paused:
             self._allow()
         else:
-            self.drain(math.inf, math.inf)
+            self.drain()
 
     @contextmanager
     def holding(self) -> Iterator[None]:
@@ -160,6 +176,51 @@ class Turns:
     def resume(self) -> None:
         """Go on with what waits, unless it is still to wait."""
         self._on_published()
+
+    # -- suspending -------------------------------------------------------------------------------
+
+    def suspend(self, places: Iterable[Place]) -> None:
+        """Let nothing more be run at some places, if something runs or waits there."""
+        for place in places:
+            busy = place.messages or place.calls or place.draining.locked()
+            if not place.suspended and (busy or (place is self.places.here and self.in_task)):
+                place.suspended = True
+                self._suspended.append(place)
+
+    @property
+    def suspended(self) -> list[Place]:
+        """Where nothing more is run until somebody resumes."""
+        self._suspended = [place for place in self._suspended if place.suspended]
+        return list(self._suspended)
+
+    def resume_all(self) -> None:
+        """Let messages be run again everywhere."""
+        for place in self._suspended:
+            place.suspended = False
+        self._suspended.clear()
+
+    def _forget_suspension(self) -> None:
+        """Where nothing is left to be run, nothing was stopped."""
+        place = self.places.here
+        if place.suspended and not self.in_task and not self.pending:
+            place.suspended = False
+
+    def check_goes_on(self) -> None:
+        """Refuse to begin anything while something is suspended.
+
+        Raises:
+            EngineError: If it is.
+        """
+        if self.suspended:
+            message = (
+                "the engine is suspended: resume() goes on with what was stopped; reset() forgets"
+                " it. Waiting to be run:"
+            )
+            waiting = []
+            for place in self.suspended:
+                with self.places.at(place):
+                    waiting.append(str(self.pending))
+            raise EngineError("\n".join([message, *waiting]))
 
     # -- waiting ----------------------------------------------------------------------------------
 
@@ -194,10 +255,12 @@ class Turns:
         name, uuid = (None, "") if task is None else (task.name, task.request.id)
         waits = self.places.here.waits
         with waits.waiting(name, uuid, task_ids) as wait:
-            if waits.below(wait) or not self.pending:
+            stopped = self.places.here.suspended and not self.in_task
+            if stopped or waits.below(wait) or not self.pending:
                 raise DeadlockError(self._explain(waits, wait))
             if self._step(deadline):
                 self._check_limit()
+                self._forget_suspension()
                 # What comes later than it was waited for came too late.
                 return self._clock.monotonic() <= deadline
             if deadline < math.inf:

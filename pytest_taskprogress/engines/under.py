@@ -57,15 +57,19 @@ class Under:
         """Run a task or a canvas under the scenario; see `EagerEngine.run`.
 
         Raises:
-            MomentNotReached: If the moment of an event never came.
+            MomentNotReached: If the moment of an event never came. If the run was suspended it may
+                still come, and `resume()` tells.
         """
         __tracebackhide__ = True
-        scene = self._begin()
+        scene, kept = self._begin(), False
         try:
             run = self._engine.run(task_or_signature, *args, **kwargs)
+            kept = self._scenes.keep(scene)
         finally:
-            self._scenes.watchers.remove(scene)
-        scene.check()
+            if not kept:
+                self._scenes.watchers.remove(scene)
+        if not kept:
+            scene.check()
         return run
 
     def run_iter(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> Steps:
@@ -88,6 +92,8 @@ class Under:
     ) -> None:
         __tracebackhide__ = True
         scene = self._played.pop()
+        if exc_val is None and self._scenes.keep(scene):
+            return
         self._scenes.watchers.remove(scene)
         if exc_val is None:
             scene.check()

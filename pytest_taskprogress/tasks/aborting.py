@@ -1,22 +1,21 @@
 """The request to abort a task: a record of its own, beside the state, in the result backend.
 
 Only who asks writes it, and only the worker writes the state: neither can erase what the other one
-wrote. It is stored and read by what every backend of Celery offers, under a second id.
+wrote.
 """
 
 from __future__ import annotations
 
 import math
 import sys
-from contextvars import ContextVar
-from typing import Any, Final
-
-from celery.backends.base import DisabledBackend
-from celery.backends.rpc import RPCBackend
+from typing import Any
 
 from pytest_taskprogress.core.clock import clock_of
 from pytest_taskprogress.core.errors import AbortUnsupported, TaskAborted
 from pytest_taskprogress.core.states import ABORTED
+from pytest_taskprogress.tasks import records
+from pytest_taskprogress.tasks.records import ABORT, THOSE_THAT_KEEP
+from pytest_taskprogress.tasks.records import keeps_records as keeps_requests
 
 __all__ = [
     "AbortCheck",
@@ -31,48 +30,20 @@ __all__ = [
     "task_of",
 ]
 
-_SUFFIX: Final = ".abort"
-
-#: There is nothing to ask with these: the one stores nothing, the other sends messages to a client.
-_KEEP_NOTHING: Final = (DisabledBackend, RPCBackend, type(None))
-
-_THOSE_THAT_DO: Final = (
-    "set result_backend to one that keeps records: a database, Redis, memcached, a directory, ..."
-)
-
-
-#: Whether ABORTED is stored as an end now.
-_storing: Final[ContextVar[bool]] = ContextVar("_storing", default=False)
-
-
-class _Ends(frozenset[str]):
-    """The states that a backend takes for an end, which it dates; ABORTED while one is stored.
-
-    To who reads it ABORTED is none: Celery's own AbortableTask stores it while a task runs.
-    """
-
-    def __contains__(self, state: object) -> bool:
-        return super().__contains__(state) or (state == ABORTED and _storing.get())
-
 
 def record_id_of(task_id: str) -> str:
     """The id of the record that asks a task."""
-    return f"{task_id}{_SUFFIX}"
+    return f"{task_id}{ABORT}"
 
 
 def is_request(task_id: str) -> bool:
     """Tell whether the id of a record is that of a request to abort."""
-    return task_id.endswith(_SUFFIX)
+    return task_id.endswith(ABORT)
 
 
 def task_of(record_id: str) -> str:
     """The id of the task that is asked by a record."""
-    return record_id.removesuffix(_SUFFIX)
-
-
-def keeps_requests(backend: Any) -> bool:
-    """Tell whether a backend is one that can keep a request."""
-    return not isinstance(backend, _KEEP_NOTHING)
+    return record_id.removesuffix(ABORT)
 
 
 def is_asked(backend: Any, task_id: str) -> bool:
@@ -95,7 +66,7 @@ def ask(backend: Any, task_id: str) -> None:
     if not keeps_requests(backend):
         message = (
             f"{task_id} cannot be asked to abort: its result backend {backend.as_uri()!r} keeps no"
-            f" records; {_THOSE_THAT_DO}"
+            f" records; {THOSE_THAT_KEEP}"
         )
         raise AbortUnsupported(message)
     store(backend, record_id_of(task_id), None)
@@ -104,7 +75,7 @@ def ask(backend: Any, task_id: str) -> None:
         message = (
             f"{task_id} was not asked to abort: the result backend {backend.as_uri()!r} took the"
             f" request without an error, and does not have it. Is its server up? If it never keeps"
-            f" records, {_THOSE_THAT_DO}"
+            f" records, {THOSE_THAT_KEEP}"
         )
         raise AbortUnsupported(message)
 
@@ -124,13 +95,7 @@ def store(backend: Any, task_id: str, meta: dict[str, Any] | None, request: Any 
         meta: What goes with it.
         request: That of the task.
     """
-    if not isinstance(backend.READY_STATES, _Ends):
-        backend.READY_STATES = _Ends(backend.READY_STATES)
-    token = _storing.set(True)
-    try:
-        backend.store_result(task_id, meta, ABORTED, request=request)
-    finally:
-        _storing.reset(token)
+    records.store(backend, task_id, meta, ABORTED, request)
 
 
 class AbortCheck:

@@ -8,9 +8,10 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
-from celery import Celery
+from celery import Celery, _state
 
 from tests.contract.kinds import DATABASES, KEY_VALUE
+from tests.contract.worker import Worker
 from tests.servers import SQLALCHEMY, close_client, need
 
 #: Kinds that need a server, each with the fixture that has it.
@@ -84,3 +85,27 @@ def close() -> Callable[[Any], None]:
 def backend(make_backend: MakeBackend) -> Any:
     """A backend with every setting at its default."""
     return make_backend()
+
+
+@pytest.fixture
+def make_worker(
+    make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Worker]]:
+    """Make a worker whose results are in a backend of the kind; its app is the current one."""
+    workers: list[Worker] = []
+
+    def make(**conf: object) -> Worker:
+        app = make_backend(**conf).app
+        monkeypatch.setattr(_state._tls, "current_app", app)
+        workers.append(Worker(app))
+        return workers[-1]
+
+    yield make
+    for each in workers:
+        each.close()
+
+
+@pytest.fixture
+def worker(make_worker: Callable[..., Worker]) -> Worker:
+    """A worker with every setting at its default."""
+    return make_worker()

@@ -7,14 +7,14 @@ process; whatever must happen at a moment is done by the task that is there.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 import celery
 import pytest
-from celery import Celery, _state, chain, chord, group
+from celery import Celery, chain, chord, group
 from celery.contrib import abortable
 from celery.exceptions import ChordError, Ignore
 from celery.result import GroupResult, result_from_tuple
@@ -45,30 +45,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated:DeprecationWa
 def new_id() -> str:
     """An id that no other test has."""
     return uuid4().hex
-
-
-@pytest.fixture
-def make_worker(
-    make_backend: MakeBackend, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Worker]]:
-    """Make a worker whose results are in a backend of the kind; its app is the current one."""
-    workers: list[Worker] = []
-
-    def make(**conf: object) -> Worker:
-        app = make_backend(**conf).app
-        monkeypatch.setattr(_state._tls, "current_app", app)
-        workers.append(Worker(app))
-        return workers[-1]
-
-    yield make
-    for each in workers:
-        each.close()
-
-
-@pytest.fixture
-def worker(make_worker: Callable[..., Worker]) -> Worker:
-    """A worker with every setting at its default."""
-    return make_worker()
 
 
 def reporting(worker: Worker, asked_at: int | None = 2, **options: Any) -> Any:
