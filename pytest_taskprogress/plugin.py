@@ -16,6 +16,7 @@ import pytest
 from pytest_taskprogress import options
 
 if TYPE_CHECKING:
+    from pytest_taskprogress.engines.attached import CeleryEngine
     from pytest_taskprogress.engines.backend import FakeBackend
     from pytest_taskprogress.engines.eager import EagerEngine
     from pytest_taskprogress.listeners.capturing import CaptureListener
@@ -151,6 +152,9 @@ def pytest_fixture_setup(
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """Install the engine before the fixtures of a test that uses it."""
+    for attached in _attached():
+        # What was raised before is no fault of this test; it was logged.
+        attached.told_of_listeners()
     engine, app = _engine_of(item), _app_of(item)
     if engine is not None and app is not None:
         _install(item.config, engine, app)
@@ -174,7 +178,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if engine is not None:
         engine.check_walks()
         engine.check_listeners()
+    for attached in _attached():
+        attached.check_listeners()
     return result
+
+
+def _attached() -> list[CeleryEngine]:
+    """The engines that listen to plain apps, as production code attaches them."""
+    module = sys.modules.get("pytest_taskprogress.engines.attached")
+    return [] if module is None else list(module.attached)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -187,6 +199,11 @@ def pytest_runtest_makereport(
     if report.failed and call.when == "call" and engine is not None:
         last = engine.sweeps[-1].last if engine.sweeps else ""
         report.sections.extend([("taskprogress", last)] if last else ())
+    if report.failed and call.when == "call":
+        # Nobody raises them where the test has failed by itself.
+        for each in [*_attached(), *([] if engine is None else [engine])]:
+            raised = each.told_of_listeners()
+            report.sections.extend([("taskprogress listeners", raised)] if raised else ())
     return report
 
 

@@ -8,9 +8,12 @@ from typing_extensions import assert_type
 
 from pytest_taskprogress import (
     CaptureListener,
+    CeleryEngine,
+    DurationListener,
     EagerEngine,
     Engine,
     History,
+    Notifier,
     Observer,
     Outcome,
     Progress,
@@ -46,9 +49,22 @@ def engine(app: Any) -> Engine:
         assert_type(run.history[1:], History)
         assert_type(engine.capture, CaptureListener)
         assert_type(engine.clock.monotonic(), float)
+        assert_type(engine.notifier, Notifier)
+        assert_type(engine.storage.get_flow_state(), str)
+        assert_type(engine.resume(), TaskRun | None)
         with engine.paused() as paused:
             assert_type(paused.step(), bool)
     return engine
+
+
+def production(app: Any) -> None:
+    """A listener takes any engine."""
+    with CeleryEngine(app) as engine:
+        listener = DurationListener(engine)
+        listener.register()
+        assert_type(engine.receive(limit=1), int)
+    with EagerEngine(app) as eager:
+        DurationListener(eager)
 
 
 def values() -> None:
