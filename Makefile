@@ -17,9 +17,9 @@ help: ## this list
 demo: $(READY) ## run the examples, and show what was captured
 	$(BIN)/python -m pytest -v -s --no-header docs/examples/test_quickstart.py docs/examples/test_[!q]*.py
 
-test: $(READY) ## run every test, with branch coverage
+test: $(READY) ## run every test, with branch coverage (not of benchmarks)
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q tests/benchmarks
+	$(BIN)/python -m pytest -q tests/benchmarks
 	$(BIN)/coverage run -m pytest -n $(JOBS) --ignore=tests/benchmarks $(PYTEST_ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95 --show-missing --skip-covered
