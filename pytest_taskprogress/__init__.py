@@ -10,6 +10,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from pytest_taskprogress.checks.assertions import assert_aborted as assert_aborted
+    from pytest_taskprogress.checks.assertions import assert_bounded as assert_bounded
+    from pytest_taskprogress.checks.assertions import assert_complete as assert_complete
+    from pytest_taskprogress.checks.assertions import assert_contract as assert_contract
+    from pytest_taskprogress.checks.assertions import (
+        assert_different_transitions as assert_different_transitions,
+    )
+    from pytest_taskprogress.checks.assertions import assert_final as assert_final
+    from pytest_taskprogress.checks.assertions import assert_max_gap as assert_max_gap
+    from pytest_taskprogress.checks.assertions import assert_max_writes as assert_max_writes
+    from pytest_taskprogress.checks.assertions import assert_monotonic as assert_monotonic
+    from pytest_taskprogress.checks.assertions import assert_never as assert_never
+    from pytest_taskprogress.checks.assertions import assert_no_progress as assert_no_progress
+    from pytest_taskprogress.checks.assertions import assert_not_aborted as assert_not_aborted
+    from pytest_taskprogress.checks.assertions import assert_not_final as assert_not_final
+    from pytest_taskprogress.checks.assertions import assert_not_states as assert_not_states
+    from pytest_taskprogress.checks.assertions import assert_progress as assert_progress
+    from pytest_taskprogress.checks.assertions import assert_reached as assert_reached
+    from pytest_taskprogress.checks.assertions import (
+        assert_same_transitions as assert_same_transitions,
+    )
+    from pytest_taskprogress.checks.assertions import assert_states as assert_states
+    from pytest_taskprogress.checks.contract import Contract as Contract
+    from pytest_taskprogress.checks.matchers import progress as progress
+    from pytest_taskprogress.checks.matchers import state as state
+    from pytest_taskprogress.checks.patterns import Match as Match
+    from pytest_taskprogress.checks.rules.base import Rule as Rule
+    from pytest_taskprogress.checks.rules.base import Violation as Violation
     from pytest_taskprogress.core.aborts import AbortRequest as AbortRequest
     from pytest_taskprogress.core.clock import Clock as Clock
     from pytest_taskprogress.core.clock import VirtualClock as VirtualClock
@@ -27,11 +55,15 @@ if TYPE_CHECKING:
     from pytest_taskprogress.core.errors import NeedsRealWorker as NeedsRealWorker
     from pytest_taskprogress.core.errors import NotATaskError as NotATaskError
     from pytest_taskprogress.core.errors import NotFound as NotFound
+    from pytest_taskprogress.core.errors import PatternError as PatternError
     from pytest_taskprogress.core.errors import ProgressValueError as ProgressValueError
+    from pytest_taskprogress.core.errors import RuleError as RuleError
     from pytest_taskprogress.core.errors import TaskAborted as TaskAborted
     from pytest_taskprogress.core.errors import TaskProgressError as TaskProgressError
     from pytest_taskprogress.core.errors import TaskProgressWarning as TaskProgressWarning
     from pytest_taskprogress.core.errors import UnregisteredTaskError as UnregisteredTaskError
+    from pytest_taskprogress.core.failed import CheckFailed as CheckFailed
+    from pytest_taskprogress.core.failed import ContractViolated as ContractViolated
     from pytest_taskprogress.core.progress import Progress as Progress
     from pytest_taskprogress.core.states import Outcome as Outcome
     from pytest_taskprogress.core.states import check_transition as check_transition
@@ -83,10 +115,13 @@ _HOMES: Final = {
     "CaptureListener": "listeners.capturing",
     "CeleryClaimBoard": "tasks.claiming",
     "CeleryEngine": "engines.attached",
+    "CheckFailed": "core.failed",
     "CheckingClaimListener": "listeners.claims",
     "CircularCanvasError": "core.errors",
     "ClaimUnsupported": "core.errors",
     "Clock": "core.clock",
+    "Contract": "checks.contract",
+    "ContractViolated": "core.failed",
     "DeadlockError": "core.errors",
     "DrainLimitExceeded": "core.errors",
     "DumpingListener": "listeners.base",
@@ -107,6 +142,7 @@ _HOMES: Final = {
     "ListenerError": "core.errors",
     "LoggingListener": "listeners.logging",
     "MalformedMessageError": "core.errors",
+    "Match": "checks.patterns",
     "MomentNotReached": "core.errors",
     "NeedsRealWorker": "core.errors",
     "NotATaskError": "core.errors",
@@ -115,6 +151,7 @@ _HOMES: Final = {
     "Notifier": "listeners.notifier",
     "Observer": "tasks.observer",
     "Outcome": "core.states",
+    "PatternError": "core.errors",
     "PendingTask": "engines.base",
     "PrintingDurationListener": "listeners.timing",
     "PrintingListener": "listeners.printing",
@@ -123,16 +160,39 @@ _HOMES: Final = {
     "ProgressTask": "tasks.base",
     "ProgressValueError": "core.errors",
     "RestrictedNotifier": "listeners.notifier",
+    "Rule": "checks.rules.base",
+    "RuleError": "core.errors",
     "TaskAborted": "core.errors",
     "TaskProgressError": "core.errors",
     "TaskProgressWarning": "core.errors",
     "TaskRun": "engines.run",
     "Transition": "core.transitions",
     "UnregisteredTaskError": "core.errors",
+    "Violation": "checks.rules.base",
     "VirtualClock": "core.clock",
     "abort": "tasks.results",
+    "assert_aborted": "checks.assertions",
+    "assert_bounded": "checks.assertions",
+    "assert_complete": "checks.assertions",
+    "assert_contract": "checks.assertions",
+    "assert_different_transitions": "checks.assertions",
+    "assert_final": "checks.assertions",
+    "assert_max_gap": "checks.assertions",
+    "assert_max_writes": "checks.assertions",
+    "assert_monotonic": "checks.assertions",
+    "assert_never": "checks.assertions",
+    "assert_no_progress": "checks.assertions",
+    "assert_not_aborted": "checks.assertions",
+    "assert_not_final": "checks.assertions",
+    "assert_not_states": "checks.assertions",
+    "assert_progress": "checks.assertions",
+    "assert_reached": "checks.assertions",
+    "assert_same_transitions": "checks.assertions",
+    "assert_states": "checks.assertions",
     "check_transition": "core.states",
+    "progress": "checks.matchers",
     "register_deregister": "listeners.notifier",
+    "state": "checks.matchers",
 }
 
 __all__ = sorted(_HOMES)  # noqa: PLE0605 - one table, not two

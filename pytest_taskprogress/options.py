@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+
+if TYPE_CHECKING:
+    from pytest_taskprogress.checks.contract import Contract
+    from pytest_taskprogress.checks.rules.base import Rule
 
 __all__ = ["SETTINGS", "Options", "Setting", "add_options", "of_config", "with_marker"]
 
@@ -21,10 +25,55 @@ class Options:
     Attributes:
         engine: Which engine the fixture `taskprogress` is.
         limit: How many messages may come of what one drain runs, beyond those that waited.
+        strict: Whether a run that breaks the contract fails the test.
+        ignore: Names of rules of the contract that are off.
+        figures: Rules of the contract, and what they go by.
+        report: File of the HTML report; None: none is made.
+        coverage: Whether transition coverage is told.
+        fail_under: The least transition coverage, in percent; None: any.
+        record: Directory in which golden histories are kept; None: none are.
+        replay: Directory of golden histories to compare with; None: none are.
     """
 
     engine: str = "eager"
     limit: int = 10_000
+    strict: bool = False
+    ignore: tuple[str, ...] = ()
+    figures: tuple[tuple[str, Any], ...] = ()
+    report: str | None = None
+    coverage: bool = False
+    fail_under: float | None = None
+    record: str | None = None
+    replay: str | None = None
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether what runs did is asked for when the session ends."""
+        return bool(self.report or self.coverage or self.fail_under is not None)
+
+    @property
+    def judges(self) -> bool:
+        """Whether anything is said of the contract."""
+        return bool(self.strict or self.ignore or self.figures)
+
+    def contract(self, rules: Iterable[Rule] = ()) -> Contract:
+        """What runs are judged by.
+
+        Args:
+            rules: Those of third parties.
+
+        Raises:
+            pytest.UsageError: If a rule, or its figure, is not one.
+        """
+        from pytest_taskprogress.checks.contract import Contract
+        from pytest_taskprogress.core.errors import RuleError
+
+        try:
+            contract = Contract(strict=self.strict).with_rules(rules)
+            return contract.having(**dict(self.figures)).having(ignore=self.ignore)
+        except RuleError as error:
+            message = f"taskprogress: {error}"
+            raise pytest.UsageError(message) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +85,28 @@ class Setting:
         parse: Takes what the user wrote; raises ValueError with what is valid.
         help: What it is for.
         in_marker: Whether `@pytest.mark.taskprogress(NAME=...)` may set it.
+        is_flag: Whether it has no value on the command line.
+        is_figure: Whether it is one of `Options.figures`, and no field of its own.
+        adds: Whether a marker adds to what was said before, and does not replace it.
     """
 
     name: str
     parse: Callable[[Any], Any]
     help: str
-    in_marker: bool
+    in_marker: bool = False
+    is_flag: bool = False
+    is_figure: bool = False
+    adds: bool = False
+
+    @property
+    def flag(self) -> str:
+        """As it is written on the command line."""
+        return f"--taskprogress-{self.name.replace('_', '-')}"
+
+    @property
+    def key(self) -> str:
+        """As it is written in an ini file."""
+        return f"taskprogress_{self.name}"
 
 
 def _one_of(*values: str) -> Callable[[Any], str]:
@@ -65,12 +130,69 @@ def _positive(value: Any) -> int:
     return number
 
 
+def _switch(value: Any) -> bool:
+    values = {"true": True, "1": True, "yes": True, "on": True}
+    values |= {"false": False, "0": False, "no": False, "off": False}
+    text = str(value).strip().lower()
+    if text not in values:
+        message = "expected true or false"
+        raise ValueError(message)
+    return values[text]
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    names = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(names, (list, tuple, set, frozenset)) or not all(
+        isinstance(each, str) for each in names
+    ):
+        message = "expected names of rules"
+        raise ValueError(message)
+    return tuple(names)
+
+
+def _path(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        message = "expected a path"
+        raise ValueError(message)
+    return value
+
+
+def _percent(value: Any) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0.0 <= number <= 100.0:  # noqa: PLR2004
+        message = "expected a percentage, 0 to 100"
+        raise ValueError(message)
+    return number
+
+
+def _figure(name: str) -> Callable[[Any], Any]:
+    """Takes the figure of a rule as its text or value; the rule says what is valid."""
+
+    def parse(value: Any) -> Any:
+        from pytest_taskprogress.checks.rules import RULES
+
+        figure = RULES[name.replace("_", "-")].figure
+        # A marker may switch it off by False, or back to its default by None.
+        if value is None or value is False or figure is None:
+            return value
+        return figure.parse(value)
+
+    return parse
+
+
+def _of_rule(name: str, what: str) -> Setting:
+    """The figure of a rule, as an option; see the rule for its reason."""
+    return Setting(name, _figure(name), what, in_marker=True, is_figure=True)
+
+
 SETTINGS: Final = (
     Setting(
         "engine",
         _one_of("eager"),
         "which engine the fixture taskprogress is: eager (default)",
-        in_marker=False,
     ),
     Setting(
         "limit",
@@ -79,6 +201,43 @@ SETTINGS: Final = (
         " is taken to requeue itself for ever (default: 10000)",
         in_marker=True,
     ),
+    Setting(
+        "strict",
+        _switch,
+        "a run that breaks the contract fails its test (default: a warning)",
+        in_marker=True,
+        is_flag=True,
+    ),
+    Setting(
+        "ignore",
+        _names,
+        "rules of the contract that are off: complete,stable-total",
+        in_marker=True,
+        adds=True,
+    ),
+    _of_rule("abort_honoured", "reports, and abort checks, after an abort at most (default: 1)"),
+    _of_rule("first_report", "seconds until the first report at most (default: not judged)"),
+    _of_rule("max_gap", "seconds between two writes at most (default: not judged)"),
+    _of_rule(
+        "write_budget",
+        "reports of a task at most, and maybe the smallest step in percent: 100,1 (default: not"
+        " judged)",
+    ),
+    _of_rule("described", "characters of a description at least (default: not judged)"),
+    Setting("report", _path, "write an HTML page of all tests and their runs to this file"),
+    Setting(
+        "coverage",
+        _switch,
+        "tell which transitions and reports were reached, and which aborted",
+        is_flag=True,
+    ),
+    Setting(
+        "fail_under",
+        _percent,
+        "fail if transition coverage is less than this, in percent",
+    ),
+    Setting("record", _path, "keep the histories of all tests in this directory, as golden ones"),
+    Setting("replay", _path, "compare the histories of all tests with those in this directory"),
 )
 
 _MARKER: Final = "@pytest.mark.taskprogress"
@@ -88,13 +247,14 @@ def add_options(parser: pytest.Parser) -> None:
     """Declare the command line options and the ini keys."""
     group = parser.getgroup("taskprogress", "Celery tasks that report progress")
     for setting in SETTINGS:
-        group.addoption(
-            f"--taskprogress-{setting.name}",
-            dest=f"taskprogress_{setting.name}",
-            metavar=setting.name.upper(),
-            help=setting.help,
-        )
-        parser.addini(f"taskprogress_{setting.name}", setting.help)
+        if setting.is_flag:
+            group.addoption(
+                setting.flag, dest=setting.key, action="store_const", const=True, help=setting.help
+            )
+        else:
+            metavar = setting.name.upper()
+            group.addoption(setting.flag, dest=setting.key, metavar=metavar, help=setting.help)
+        parser.addini(setting.key, setting.help)
 
 
 def of_config(config: pytest.Config) -> Options:
@@ -105,27 +265,38 @@ def of_config(config: pytest.Config) -> Options:
     """
     options = Options()
     for setting in SETTINGS:
-        name = f"taskprogress_{setting.name}"
-        flag, ini = config.getoption(name), config.getini(name)
+        flag, ini = config.getoption(setting.key), config.getini(setting.key)
         if flag is not None:
-            options = _set(options, setting, flag, f"--taskprogress-{setting.name}")
+            options = _set(options, setting, flag, setting.flag)
         elif ini not in ("", None):
-            options = _set(options, setting, ini, f"ini option {name}")
+            options = _set(options, setting, ini, f"ini option {setting.key}")
+    if options.record and options.replay:
+        message = "--taskprogress-record and --taskprogress-replay: one at a time"
+        raise pytest.UsageError(message)
     return options
 
 
-def with_marker(options: Options, arguments: Mapping[str, Any], args: tuple[Any, ...]) -> Options:
+def with_marker(
+    options: Options,
+    arguments: Mapping[str, Any],
+    args: tuple[Any, ...],
+    rules: Iterable[str] = (),
+) -> Options:
     """The options of a test that has a marker.
 
     Args:
         options: Those of the test run.
         arguments: Keyword arguments of the marker.
         args: Its positional arguments; it takes none.
+        rules: Names of further rules, whose figures it may give.
 
     Raises:
         pytest.UsageError: If an argument is not known, or its value not valid.
     """
     known = {setting.name: setting for setting in SETTINGS if setting.in_marker}
+    for rule in rules:
+        name = rule.replace("-", "_")
+        known.setdefault(name, Setting(name, lambda value: value, rule, is_figure=True))
     if args:
         message = f"{_MARKER} takes keyword arguments only ({', '.join(known)}), got {args!r}"
         raise pytest.UsageError(message)
@@ -147,4 +318,9 @@ def _set(options: Options, setting: Setting, value: Any, where: str) -> Options:
     except ValueError as error:
         message = f"{where}: {error}, got {value!r}"
         raise pytest.UsageError(message) from None
+    if setting.is_figure:
+        figures = {**dict(options.figures), setting.name: parsed}
+        return replace(options, figures=tuple(figures.items()))
+    if setting.adds:
+        parsed = (*getattr(options, setting.name), *parsed)
     return replace(options, **{setting.name: parsed})

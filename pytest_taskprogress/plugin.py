@@ -9,22 +9,30 @@ from __future__ import annotations
 import sys
 from collections.abc import Generator
 from contextlib import ExitStack
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_taskprogress import options
+from pytest_taskprogress import hooks, options
+from pytest_taskprogress.report.colours import Colours
 
 if TYPE_CHECKING:
+    from pytest_taskprogress.checks.contract import Contract
+    from pytest_taskprogress.core.transitions import Column
     from pytest_taskprogress.engines.attached import CeleryEngine
     from pytest_taskprogress.engines.backend import FakeBackend
     from pytest_taskprogress.engines.eager import EagerEngine
     from pytest_taskprogress.listeners.capturing import CaptureListener
+    from pytest_taskprogress.report.session import RunLog, Session
 
 _OPTIONS: Final = pytest.StashKey[options.Options]()
 _APPS: Final = pytest.StashKey["dict[str, Any]"]()
 _ENGINE: Final = pytest.StashKey["EagerEngine"]()
 _INSTALLED: Final = pytest.StashKey[ExitStack]()
+_SESSION: Final = pytest.StashKey["Session"]()
+_LOG: Final = pytest.StashKey["RunLog"]()
+_CONTRACTS: Final = pytest.StashKey["dict[options.Options, Contract]"]()
 
 #: Property of a test report that tells of a sweep.
 _SWEEP: Final = "taskprogress_sweep"
@@ -35,29 +43,69 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     options.add_options(parser)
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks."""
+    pluginmanager.add_hookspecs(hooks)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker, and check the options before anything runs."""
     config.addinivalue_line(
         "markers",
-        "taskprogress(limit=...): options of the taskprogress fixtures for a test, a class or a"
-        " module; limit: how many messages may come of what one drain runs",
+        "taskprogress(limit=..., strict=..., ignore=[...], max_gap=...): options of the"
+        " taskprogress fixtures for a test, a class or a module; limit: how many messages may come"
+        " of what one drain runs; strict: whether breaking the contract fails the test; ignore:"
+        " rules of the contract that are off; and the figures of its rules",
     )
-    config.stash[_OPTIONS] = options.of_config(config)
+    config.stash[_OPTIONS] = found = options.of_config(config)
     config.stash[_APPS] = {}
+    config.stash[_CONTRACTS] = {}
+    config.pluginmanager.register(Colours(config))
+    if found.looks_back or found.record or found.replay:
+        from pytest_taskprogress.report.session import Session
+
+        is_worker = hasattr(config, "workerinput")
+        config.stash[_SESSION] = Session(found, is_worker=is_worker, sites_of=_sites_of)
+        config.pluginmanager.register(config.stash[_SESSION])
+
+
+def _sites_of(app: Any) -> dict[str, Any]:
+    from pytest_taskprogress.tasks.sites import abortable_tasks, report_sites
+
+    sites = [each.as_dict() for each in report_sites(app)]
+    return {"sites": sites, "abortable": list(abortable_tasks(app))}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Check every marker before the first test runs."""
+    if config.stash[_OPTIONS].judges:
+        _contract_of(config.stash[_OPTIONS], config)
     for item in items:
-        _options_of(item, config)
+        if any(item.iter_markers("taskprogress")):
+            found = _options_of(item, config)
+            if found.judges:
+                _contract_of(found, config)
 
 
 def _options_of(item: pytest.Item, config: pytest.Config) -> options.Options:
     found = config.stash[_OPTIONS]
     # The closest marker is applied last.
     for marker in reversed(list(item.iter_markers("taskprogress"))):
-        found = options.with_marker(found, marker.kwargs, marker.args)
+        rules = [rule.name for rule in _rules_of(config)]
+        found = options.with_marker(found, marker.kwargs, marker.args, rules)
     return found
+
+
+def _rules_of(config: pytest.Config) -> list[Any]:
+    """The rules of third parties."""
+    return [rule for rules in config.hook.pytest_taskprogress_rules() for rule in rules]
+
+
+def _contract_of(found: options.Options, config: pytest.Config) -> Contract:
+    contracts = config.stash[_CONTRACTS]
+    if found not in contracts:
+        contracts[found] = found.contract(_rules_of(config))
+    return contracts[found]
 
 
 # -- fixtures -------------------------------------------------------------------------------------
@@ -126,6 +174,15 @@ def _engine_of(item: pytest.Item) -> EagerEngine | None:
     return item.config.stash.get(_ENGINE, None)
 
 
+def _session_of(config: pytest.Config) -> Session | None:
+    """Who takes what tests leave; None if nobody asks for it."""
+    return config.stash.get(_SESSION, None)
+
+
+def _log_of(item: pytest.Item) -> RunLog | None:
+    return item.stash.get(_LOG, None)
+
+
 def _app_of(item: pytest.Item) -> Any:
     """The app that the closest override of `taskprogress_app` returned; None if none ran yet."""
     found = [base for base in item.config.stash[_APPS] if item.nodeid.startswith(base)]
@@ -161,7 +218,12 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     result = yield
     engine = _engine_of(item)
     if engine is not None:
-        engine.limit = _options_of(item, item.config).limit
+        found = _options_of(item, item.config)
+        engine.limit = found.limit
+        engine.contract = _contract_of(found, item.config)
+        session = _session_of(item.config)
+        if session is not None:
+            item.stash[_LOG] = session.begin(item.nodeid, engine.app, engine.on_run)
     return result
 
 
@@ -177,7 +239,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
             item.user_properties.extend((_SWEEP, str(sweep)) for sweep in engine.sweeps)
     if engine is not None:
         engine.check_walks()
+        engine.check_contract()
         engine.check_listeners()
+    log = _log_of(item)
+    # The runs of a test under `@given` are others every time.
+    if log is not None and not hasattr(getattr(item, "obj", None), "hypothesis"):
+        log.check_golden()
     for attached in _attached():
         attached.check_listeners()
     return result
@@ -193,18 +260,46 @@ def _attached() -> list[CeleryEngine]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell of a test that failed in a sweep which of its runs was the last."""
+    """Tell what a test that failed has run."""
     report = yield
     engine = _engine_of(item)
-    if report.failed and call.when == "call" and engine is not None:
-        last = engine.sweeps[-1].last if engine.sweeps else ""
-        report.sections.extend([("taskprogress", last)] if last else ())
+    if call.when == "call":
+        told = _told_of_runs(item, engine, call)
+        if report.failed and told:
+            report.sections.append(("taskprogress", told))
+        if told and item.config.pluginmanager.hasplugin("html"):
+            import pytest_html
+
+            extra = pytest_html.extras.text(told, name="taskprogress")
+            report.extras = [*getattr(report, "extras", []), extra]  # type: ignore[attr-defined]
+        log = _log_of(item)
+        if log is not None:
+            report.taskprogress = log.left  # type: ignore[attr-defined]
     if report.failed and call.when == "call":
         # Nobody raises them where the test has failed by itself.
         for each in [*_attached(), *([] if engine is None else [engine])]:
             raised = each.told_of_listeners()
             report.sections.extend([("taskprogress listeners", raised)] if raised else ())
     return report
+
+
+def _told_of_runs(
+    item: pytest.Item, engine: EagerEngine | None, call: pytest.CallInfo[None]
+) -> str:
+    """What a test has run, on the fixture's engine, or on one that a fixture of its own made."""
+    eager = sys.modules.get("pytest_taskprogress.engines.eager")
+    if eager is None:
+        return ""
+    from pytest_taskprogress.report.explain import told_of_runs
+
+    values = [engine, *getattr(item, "funcargs", {}).values()]
+    engines = {id(each): each for each in values if isinstance(each, eager.EagerEngine)}
+    error = None if call.excinfo is None else call.excinfo.value
+    parts = []
+    for each in engines.values():
+        last = each.sweeps[-1].last if each.sweeps else ""
+        parts += [last, told_of_runs(each.runs, each.history, error, _width())]
+    return "\n".join(filter(None, parts))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -243,26 +338,22 @@ def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str]
     transitions = sys.modules.get("pytest_taskprogress.core.transitions")
     if transitions is None:
         return None
-    History = transitions.History  # noqa: N806
-    for history, expected in ((left, right), (right, left)):
-        if isinstance(history, History) and isinstance(expected, (list, tuple)):
-            return _difference(history, list(expected))
+    for seen, expected in ((left, right), (right, left)):
+        if not isinstance(expected, (list, tuple)):
+            continue
+        if isinstance(seen, transitions.History):
+            return _difference(seen.states, list(expected))
+        if isinstance(seen, transitions.Column):
+            return _difference(seen, list(expected))
     return None
 
 
-def _difference(history: Any, expected: list[object]) -> list[str]:
-    states = history.states
-    stored = [each for each in history if each.stored]
-    at = next(
-        (i for i, (a, b) in enumerate(zip(states, expected, strict=False)) if a != b),
-        min(len(states), len(expected)),
-    )
-    want = repr(expected[at]) if at < len(expected) else "nothing more"
-    got = repr(states[at]) if at < len(states) else "nothing more"
-    lines = [f"{'->' if i == at else '  '} {each}" for i, each in enumerate(stored)]
-    return [
-        f"{states} == {expected}",
-        f"First difference at [{at}]: expected {want}, got {got}",
-        "What was stored:",
-        *lines,
-    ]
+def _difference(seen: Column[Any], expected: list[object]) -> list[str]:
+    from pytest_taskprogress.report.explain import difference
+
+    # As pytest shows it: "E    " comes before.
+    return [f"{seen} == {expected}", *difference(seen, expected, _width() - 6)]
+
+
+def _width() -> int:
+    return min(max(get_terminal_size().columns, 80), 160)

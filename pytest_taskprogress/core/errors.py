@@ -26,7 +26,9 @@ __all__ = [
     "NeedsRealWorker",
     "NotATaskError",
     "NotFound",
+    "PatternError",
     "ProgressValueError",
+    "RuleError",
     "TaskAborted",
     "TaskProgressError",
     "TaskProgressWarning",
@@ -65,6 +67,14 @@ class AbortUnsupported(TaskProgressError, NotImplementedError):
 
 class ClaimUnsupported(TaskProgressError, NotImplementedError):
     """A task was to be claimed whose result backend does not keep the claim."""
+
+
+class PatternError(TaskProgressError, ValueError):
+    """A pattern of states is malformed, or names a state that there is not."""
+
+
+class RuleError(TaskProgressError, ValueError):
+    """A contract names a rule that there is not, or gives one a figure that it cannot have."""
 
 
 class ProgressValueError(TaskProgressError, ValueError):

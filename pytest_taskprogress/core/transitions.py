@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, TypeGuard, overload
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeGuard, TypeVar, overload
 
 from pytest_taskprogress.core.copies import own
 from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.states import is_report
 
-__all__ = ["History", "Source", "Transition"]
+__all__ = ["Column", "History", "Source", "Transition"]
+
+
+_T = TypeVar("_T")
+
+
+def _itself(transition: Transition) -> Any:  # noqa: ANN401 - of a column of transitions
+    return transition
 
 
 class Source(NamedTuple):
@@ -161,6 +169,25 @@ def _plain(value: object) -> object:
     return value if _holds_float(value) else as_repr(value)
 
 
+class Column(list[_T]):
+    """A list of values that knows which transitions they are of: what a failing test shows.
+
+    Args:
+        transitions: In order.
+        value_of: What the list has of each.
+    """
+
+    def __init__(
+        self, transitions: Iterable[Transition] = (), value_of: Callable[[Transition], _T] = _itself
+    ) -> None:
+        self.transitions = tuple(transitions)
+        super().__init__(map(value_of, self.transitions))
+
+    def __reduce__(self) -> tuple[type[list[_T]], tuple[list[_T]]]:
+        # Elsewhere, and in a copy, it is a list as any other.
+        return list, (list(self),)
+
+
 class History(Sequence[Transition]):
     """Transitions, in the order in which they were written.
 
@@ -179,7 +206,7 @@ class History(Sequence[Transition]):
     @property
     def states(self) -> list[str]:
         """The states that were stored."""
-        return [each.state for each in self._transitions if each.stored]
+        return Column((each for each in self._transitions if each.stored), attrgetter("state"))
 
     @property
     def progress(self) -> list[Transition]:
@@ -189,12 +216,12 @@ class History(Sequence[Transition]):
     @property
     def percents(self) -> list[float | None]:
         """The percentage of each report; None for one that is indeterminate."""
-        return [each.percent for each in self.progress]
+        return Column(self.progress, attrgetter("percent"))
 
     @property
     def messages(self) -> list[str | None]:
         """The description of each report; None for one without."""
-        return [each.message for each in self.progress]
+        return Column(self.progress, attrgetter("message"))
 
     @property
     def dropped(self) -> History:

@@ -14,7 +14,7 @@ from celery.local import Proxy
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import EngineError, EngineNotInstalled
 from pytest_taskprogress.core.messages import as_text
-from pytest_taskprogress.core.states import FAILURE
+from pytest_taskprogress.core.states import ABORTED, FAILURE
 from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines import installation
 from pytest_taskprogress.engines.backend import FakeBackend
@@ -69,7 +69,7 @@ class EagerEngine(Runs):
 
     def __init__(self, app: Any = None, *, limit: int = 10_000) -> None:
         self._wanted = app
-        self._findings = Findings(lambda: self._capture.history)
+        self._findings = Findings()
         clock = VirtualClock()
         super().__init__(Turns(clock, checked_limit(limit), self._on_idle), clock)
         self._beat: Beat | None = None
@@ -148,6 +148,7 @@ class EagerEngine(Runs):
         app = checked_app(app)
         self._forget()
         self._surface.take_errors()
+        self._judging.clear()
         self._was_there = True
         self.sweeps.clear()
         with ExitStack() as undo:
@@ -159,7 +160,7 @@ class EagerEngine(Runs):
             backend = FakeBackend(app, clock=self._clock, replacing=True)
             backend.subscribe(self._on_write)
             watch_backend(app, backend)
-            backend.watch(self._play, self._aborts.append, self._on_read)
+            backend.watch(self._play, self._on_asked, self._on_read)
             backend.wait_with(self._turns.wait)
             forget_worker = undo.enter_context(
                 installation.installed(app, broker=broker, backend=backend, clock=self._clock)
@@ -191,6 +192,7 @@ class EagerEngine(Runs):
                 self._note_listeners(error)
                 raise
         self.check_walks()
+        self.check_contract()
         self.check_listeners()
 
     def __enter__(self) -> EagerEngine:
@@ -229,8 +231,7 @@ class EagerEngine(Runs):
     def _forget(self, start: float | None = None) -> None:
         self._clock.restart(start)
         self._capture.clear()
-        self._aborts.clear()
-        self._forget_suspended()
+        self._forget_runs()
         self.storage.clear()
         self._flows.clear()
         self._findings.clear()
@@ -256,9 +257,11 @@ class EagerEngine(Runs):
             NotSerializable: If the arguments cannot be encoded.
             DrainLimitExceeded: If it does not come to an end.
         """
+        __tracebackhide__ = True
         return self._run(self._checked(task_or_signature), args, kwargs)
 
     def _checked(self, target: Any) -> Any:
+        __tracebackhide__ = True
         app = self.app
         if self._turns.in_task:
             message = "run() inside a task: publish by delay() there; it runs after the task"
@@ -313,8 +316,10 @@ class EagerEngine(Runs):
         self._settle()
 
     def _on_write(self, transition: Transition) -> None:
+        if transition.state == ABORTED and not transition.meta:
+            # By Celery's AbortableTask, whose state is the request.
+            self._asked.add(transition.uuid)
         self._surface.tell(transition)
-        self._findings.note(transition)
 
     def _deadlock(self, waits: Waits, wait: Wait) -> str:
         if self._turns.places.here.suspended and not self._turns.in_task:

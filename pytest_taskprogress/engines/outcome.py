@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from celery.result import ResultSet
 
+from pytest_taskprogress.checks.contract import Contract
 from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.errors import TaskAborted
 from pytest_taskprogress.core.states import (
@@ -23,45 +24,58 @@ from pytest_taskprogress.engines.backend import FakeBackend
 from pytest_taskprogress.engines.run import TaskRun
 from pytest_taskprogress.scenario import Event
 
-__all__ = ["task_run"]
+__all__ = ["Outcome", "Start"]
 
 
-def task_run(
-    result: Any,
-    history: History,
-    backend: FakeBackend,
-    elapsed: float,
-    *,
-    aborts: Iterable[AbortRequest] = (),
-    under: tuple[Event, ...] = (),
-) -> TaskRun:
-    """Tell what came of a call.
+class Start(NamedTuple):
+    """The start of a task.
+
+    Attributes:
+        at: Seconds of the engine's clock.
+        parent: Id of the task that it came of; None if it came of none.
+    """
+
+    at: float
+    parent: str | None
+
+
+class Outcome:
+    """What was written, by task: what came of a call, or of what was published.
 
     Args:
-        result: What `apply_async` returned: an AsyncResult or a GroupResult.
         history: All that was written since.
         backend: Where it was written.
         elapsed: Seconds of the engine's clock.
         aborts: All that was asked to abort since.
+        checks: How often tasks looked for that, by id.
+        starts: When tasks began, by id.
         under: What happened to it.
+        ended: Whether nothing more can come of it.
+        contract: What it is judged by.
     """
-    return replace(_Outcome(history, backend, elapsed, aborts).of(result), under=under)
-
-
-class _Outcome:
-    """What was written, by task."""
 
     def __init__(
         self,
         history: History,
         backend: FakeBackend,
-        elapsed: float,
-        aborts: Iterable[AbortRequest],
+        *,
+        elapsed: float = 0.0,
+        aborts: Iterable[AbortRequest] = (),
+        checks: Mapping[str, int] = MappingProxyType({}),
+        starts: Mapping[str, Start] = MappingProxyType({}),
+        under: tuple[Event, ...] = (),
+        ended: bool = True,
+        contract: Contract | None = None,
     ) -> None:
         self._history = history
         self._backend = backend
         self._elapsed = elapsed
         self._aborts = tuple(aborts)
+        self._checks = checks
+        self._starts = starts
+        self._under = under
+        self._ended = ended
+        self._contract = contract or Contract()
         self._by_task: dict[str, list[Transition]] = {}
         for each in history:
             self._by_task.setdefault(each.uuid, []).append(each)
@@ -73,10 +87,19 @@ class _Outcome:
             return self._of_group(result, children)
         return self._of_task(result.id, self._history, children)
 
+    def of_published(self) -> TaskRun | None:
+        """What stands for what was published: the task that wrote first; None if none did."""
+        if not self._by_task:
+            return None
+        first, *others = self._by_task
+        self._elapsed = self._history[-1].at - self._history[0].at
+        return self._of_task(first, self._history, tuple(map(self._of_task, others)))
+
     def _of_task(
         self, task_id: str, history: History | None = None, children: tuple[TaskRun, ...] = ()
     ) -> TaskRun:
         own = History(self._by_task.get(task_id, ()))
+        start = self._starts.get(task_id)
         last = next((each for each in reversed(own) if each.stored), None)
         state = PENDING if last is None else last.state
         exception: BaseException | None = None
@@ -97,6 +120,12 @@ class _Outcome:
             aborts=self._asked(own, task_id),
             children=children,
             elapsed=self._elapsed,
+            under=self._under,
+            checks_after_abort=self._checks.get(task_id, 0),
+            started=None if start is None else start.at,
+            parent=None if start is None else start.parent,
+            ended=self._ended,
+            contract=self._contract,
         )
 
     def _asked(self, own: History, *task_ids: str) -> tuple[AbortRequest, ...]:
@@ -126,6 +155,9 @@ class _Outcome:
             aborts=self._asked(self._history, *(each.task_id for each in members)),
             children=children,
             elapsed=self._elapsed,
+            under=self._under,
+            ended=self._ended,
+            contract=self._contract,
         )
 
     def _of_member(self, result: Any) -> TaskRun:

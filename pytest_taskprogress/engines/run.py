@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_taskprogress.checks.contract import Contract, choose
+from pytest_taskprogress.checks.patterns import Match, compile_pattern
+from pytest_taskprogress.checks.rules.base import Violation
+from pytest_taskprogress.checks.snapshots import snapshot
 from pytest_taskprogress.core.aborts import AbortRequest
+from pytest_taskprogress.core.messages import as_line
 from pytest_taskprogress.core.states import RETRY
+from pytest_taskprogress.core.timeline import timeline
 from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.scenario import Event
 
@@ -34,6 +41,14 @@ class TaskRun:
         aborts: The requests to abort of the tasks in `own`, in order.
         children: A run for each other task that wrote something, in the order of their first write.
         elapsed: Seconds of the engine's clock.
+        parent: Id of the task that it came of; None if it came of none.
+        started: Seconds of the engine's clock at which it was started for the first time; None if
+            it never was.
+        ended: Whether nothing more can come of it.
+        checks_after_abort: How often the task looked for an abort after it was asked for.
+        contract: What it is judged by.
+        violations: What it breaks of that.
+        mismatches: What `matches` said no to: a failing test shows the last one.
     """
 
     task_id: str
@@ -48,6 +63,13 @@ class TaskRun:
     children: tuple[TaskRun, ...] = field(default=(), repr=False)
     aborts: tuple[AbortRequest, ...] = field(default=(), repr=False)
     elapsed: float = 0.0
+    parent: str | None = field(default=None, repr=False)
+    started: float | None = field(default=None, repr=False)
+    ended: bool = field(default=True, repr=False)
+    checks_after_abort: int = field(default=0, repr=False)
+    contract: Contract = field(default_factory=Contract, repr=False, compare=False)
+    violations: tuple[Violation, ...] = field(default=(), repr=False)
+    mismatches: list[Match] = field(default_factory=list, repr=False, compare=False)
 
     @property
     def states(self) -> list[str]:
@@ -92,7 +114,82 @@ class TaskRun:
             return 0
         return sum(each.index >= self.aborts[0].index for each in self.progress)
 
-    def __str__(self) -> str:
-        headline = f"{self.name or 'canvas'}[{self.task_id}] {self.state} after {self.elapsed:g} s"
+    # -- judging ----------------------------------------------------------------------------------
+
+    def matches(self, pattern: str | Sequence[object]) -> Match:
+        """Tell whether what the task stored, from first to last, is as a pattern says.
+
+        ::
+
+            assert run.matches("STARTED PROGRESS* (SUCCESS|FAILURE)")
+            assert run.matches([state("STARTED"), progress(0, 10), ..., progress(percent=100),
+                                state("SUCCESS", result=10)])
+
+        Args:
+            pattern: Names of states with `* + ? {m,n} | ( ) .`; or a list of `state()`,
+                `progress()`, `...` for any number, patterns, predicates, and whatever is compared
+                with a Transition.
+
+        Returns:
+            What is true if it matches, and else tells where it does not.
+
+        Raises:
+            PatternError: If the pattern is malformed; shows the place.
+        """
+        match = compile_pattern(pattern).match(self.own)
+        if not match:
+            self.mismatches.append(match)
+        return match
+
+    def check(self, *rules: str, **figures: Any) -> TaskRun:
+        """Raise what it breaks of the contract.
+
+        Args:
+            rules: Names of those to judge by; none: all that are on.
+            figures: What rules go by, e.g. `max_gap=30`.
+
+        Returns:
+            The run.
+
+        Raises:
+            ContractViolated: With all that it breaks; or if nothing was written.
+            RuleError: If there is no such rule, or it cannot have such a figure.
+        """
+        __tracebackhide__ = True
+        choose(self.contract, rules, figures).check(self)
+        return self
+
+    def snapshot(self) -> str:
+        """What all tasks stored as text that is the same whenever they do the same.
+
+        A line each transition; ids are numbered, times and hostnames are left out. It works with
+        inline-snapshot and syrupy: `assert run.snapshot() == snapshot`.
+        """
+        return snapshot(self.history)
+
+    @property
+    def headline(self) -> str:
+        """What was run, and what came of it, in one line."""
         under = f", under {', '.join(map(repr, self.under))}" if self.under else ""
-        return f"{headline}{under}\n{self.history}"
+        name = f"{self.name or 'canvas'}[{self.task_id}]"
+        return as_line(f"{name} {self.state} after {self.elapsed:g} s{under}")
+
+    def timeline(self, *, width: int = 80) -> str:
+        """What happened, a line for each transition of all tasks; long ones are cut.
+
+        Args:
+            width: Columns of the terminal.
+        """
+        return "\n".join([self.headline, *timeline(self.history, notes=self.notes, width=width)])
+
+    @property
+    def notes(self) -> dict[int, str]:
+        """What happened between transitions: the position of the next one, and what it was."""
+        return {
+            sum(each.index < abort.index for each in self.history): "asked to abort"
+            + (f", at {abort.source}" if abort.source else "")
+            for abort in self.aborts
+        }
+
+    def __str__(self) -> str:
+        return self.timeline()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from pytest_taskprogress.checks.contract import Contract
 from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import EngineError
@@ -15,10 +17,12 @@ from pytest_taskprogress.core.states import FAILURE, REVOKED, RUNNING, SUSPENDED
 from pytest_taskprogress.engines.base import PendingTask
 from pytest_taskprogress.engines.flows import Flows
 from pytest_taskprogress.engines.internals import worker_state
-from pytest_taskprogress.engines.outcome import task_run
+from pytest_taskprogress.engines.judging import Judging
+from pytest_taskprogress.engines.outcome import Outcome, Start
 from pytest_taskprogress.engines.places import Place
 from pytest_taskprogress.engines.plays import Plays
 from pytest_taskprogress.engines.run import TaskRun
+from pytest_taskprogress.engines.stage import checked_task
 from pytest_taskprogress.engines.surfaced import Surfaced
 from pytest_taskprogress.engines.targets import checked_limit, published
 from pytest_taskprogress.engines.turns import Turns
@@ -68,8 +72,14 @@ class Runs(Plays, Surfaced):
         # Not as a registered listener: whoever resets a notifier means the others.
         surface.first = self._keep
         surface.name_of = self._name_of
+        self._judging = Judging()
         self._aborts: list[AbortRequest] = []
+        self._asked: set[str] = set()
+        self._checks: Counter[str] = Counter()
+        self._starts: dict[str, Start] = {}
         self._calls: list[_Call] = []
+        # How many writes, and requests to abort, have been judged.
+        self._judged = 0, 0
 
     def _keep(self, kind: str, state: str, details: Details) -> None:
         self._capture.take(kind, state, details.to_keep())
@@ -81,8 +91,9 @@ class Runs(Plays, Surfaced):
         return next((each.name for each in self._turns.pending if each.uuid == uuid), None)
 
     def _run(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskRun:
+        __tracebackhide__ = True
         self._turns.check_goes_on()
-        at = len(self._capture), len(self._aborts), self._clock.monotonic()
+        at = (*self._position, self._clock.monotonic())
         # All of it is published before any of it runs: who aborts it knows all of its tasks.
         with self._turns.holding():
             result = published(target, args, kwargs)
@@ -91,18 +102,12 @@ class Runs(Plays, Surfaced):
         return self._go_on(_Call(result, flow, self._turns.places.here, *at))
 
     def _go_on(self, call: _Call) -> TaskRun:
+        __tracebackhide__ = True
         try:
             self._flows.begin(call.flow)
             with self._scenes.running(call.result):
                 self._turns.drain()
-            run = task_run(
-                call.result,
-                self._written_here(self._capture.since(call.position)),
-                self.backend,
-                self._clock.monotonic() - call.began,
-                aborts=self._aborts[call.asked :],
-                under=self._scenes.events,
-            )
+            run = self._outcome(call.position, call.asked, call.began).of(call.result)
         except BaseException:
             # Nothing of this run may reach the next one.
             self._turns.pending.clear()
@@ -111,7 +116,83 @@ class Runs(Plays, Surfaced):
         if call.place.suspended:
             self._calls.append(call)
         self._surface.move_flow(call.flow, SUSPENDED if call.place.suspended else _end(run, call))
-        return run
+        if call.place.suspended:
+            return run
+        self._judged = self._position
+        return self._judging.judge(run, called=True)
+
+    def _outcome(self, position: int, asked: int, began: float) -> Outcome:
+        """What came of what was written, and asked for, since a moment."""
+        place = self._turns.places.here
+        return Outcome(
+            self._written_here(self._capture.since(position)),
+            self.backend,
+            elapsed=self._clock.monotonic() - began,
+            aborts=self._aborts[asked:],
+            checks=self._checks,
+            starts=self._starts,
+            under=self._scenes.events,
+            ended=not place.suspended and not self._turns.pending,
+            contract=self._judging.contract,
+        )
+
+    @property
+    def _position(self) -> tuple[int, int]:
+        """How many writes, and requests to abort, there were."""
+        return len(self._capture), len(self._aborts)
+
+    # -- judging ----------------------------------------------------------------------------------
+
+    @property
+    def contract(self) -> Contract:
+        """What every run is judged by; may be set."""
+        return self._judging.contract
+
+    @contract.setter
+    def contract(self, contract: Contract) -> None:
+        self._judging.contract = contract
+
+    @property
+    def runs(self) -> list[TaskRun]:
+        """The last runs, at most 20: those that `run` returned, and what else was published."""
+        return list(self._judging.runs)
+
+    @property
+    def on_run(self) -> list[Callable[[TaskRun], object]]:
+        """Who is told of each run when it is over; may be added to."""
+        return self._judging.told
+
+    def check_contract(self) -> None:
+        """Raise what a run breaks that was published by no call of `run`, once.
+
+        Raises:
+            ContractViolated: If the contract is strict, and such a run broke it.
+        """
+        self._judging.check()
+
+    def _judge_published(self) -> None:
+        """Judge what was published otherwise than by `run`, and has come to its end."""
+        judged, self._judged = self._judged, self._position
+        run = self._outcome(*judged, 0.0).of_published()
+        if run is not None:
+            self._judging.judge(run, called=False)
+
+    def _on_asked(self, request: AbortRequest) -> None:
+        self._aborts.append(request)
+        self._asked.add(request.uuid)
+
+    def _on_start(self, request: Any) -> None:
+        if request.id not in self._starts:
+            self._starts[request.id] = Start(self._clock.monotonic(), request.parent_id)
+        super()._on_start(request)
+
+    def _on_read(self, record_id: str) -> None:
+        # Who asks for an abort looks too.
+        if self._asked and self._turns.in_task and not self._scenes.is_firing:
+            checked = checked_task(record_id)
+            if checked is not None and checked[1] in self._asked:
+                self._checks[checked[1]] += 1
+        super()._on_read(record_id)
 
     @contextmanager
     def paused(self: _R) -> Iterator[_R]:  # noqa: PYI019 - Self is of Python 3.11
@@ -227,7 +308,12 @@ class Runs(Plays, Surfaced):
             self._scenes.check_left(place)
         return run
 
-    def _forget_suspended(self) -> None:
+    def _forget_runs(self) -> None:
+        self._aborts.clear()
+        self._asked.clear()
+        self._checks.clear()
+        self._starts.clear()
+        self._judged = 0, 0
         self._scenes.forget_left()
         self._turns.places.common.flows.clear()
         self._calls.clear()
@@ -244,6 +330,8 @@ class Runs(Plays, Surfaced):
                 self._flows.move(SUSPENDED)
             elif not self._turns.pending:
                 self._flows.settle()
+                if place.result is None and self._position[0] > self._judged[0]:
+                    self._judge_published()
         finally:
             place.working.release()
 

@@ -1,0 +1,135 @@
+"""Rules about how a task ends: once, for everybody to see."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Final
+
+from pytest_taskprogress.checks.rules.base import Found, Rule
+from pytest_taskprogress.checks.subjects import TaskRecord
+from pytest_taskprogress.core.messages import as_repr
+from pytest_taskprogress.core.states import (
+    ABORTED,
+    FAILURE,
+    RETRY,
+    REVOKED,
+    STARTED,
+    SUCCESS,
+    TERMINAL_STATES,
+    Outcome,
+    check_transition,
+)
+from pytest_taskprogress.core.transitions import Transition
+
+__all__ = ["ABORT_SURVIVES", "NO_ZOMBIE", "TERMINAL"]
+
+#: What to do where SUCCESS was stored over an end.
+_WAYS_OUT: Final = defaultdict(
+    lambda: (
+        "so Celery does with a plain Task. Give the task base=ProgressTask: under it an Observer's"
+        " outcome is final"
+    ),
+    {
+        REVOKED: (
+            "revoke() does nothing to a task that runs, unless its process is killed. To ask it to"
+            " stop, give it base=AbortableTask and abort it"
+        )
+    },
+)
+
+
+def _terminal(task: TaskRecord, _: object) -> Iterator[Found]:
+    if not task.ended:
+        return
+    last = next((each for each in reversed(task.transitions) if each.stored), None)
+    if last is None or last.state in TERMINAL_STATES:
+        return
+    why = (
+        "the attempt that it asked for never came"
+        if last.state == RETRY
+        else "Ignore and Reject leave the last write as it is, and so does ignore_result"
+    )
+    yield last, f"it has ended, and {last.state} is what everybody reads for ever: {why}"
+
+
+def _after_the_end(task: TaskRecord) -> Iterator[tuple[Transition, Transition]]:
+    """Each write to a task that had ended, and what was stored then."""
+    ended: Transition | None = None
+    for each in task.transitions:
+        if ended is not None and each.old_state in TERMINAL_STATES:
+            yield each, ended
+        if each.stored:
+            ended = each
+
+
+def _is_lost(each: Transition, ended: Transition) -> bool:
+    # A flag of Celery's AbortableTask: ours stores what the task had come to.
+    return ended.state == ABORTED != each.state and not ended.meta
+
+
+def _abort_survives(task: TaskRecord, _: object) -> Iterator[Found]:
+    for each, ended in _after_the_end(task):
+        if _is_lost(each, ended):
+            where = f", at {ended.source}," if ended.source else ""
+            by = f" at {each.source}" if each.source else " by the worker"
+            message = (
+                f"the abort that was asked for{where} is lost: {each.state} was stored over"
+                f" ABORTED{by}. With Celery's AbortableTask the request is the state itself, which"
+                " every later write erases: give the task base=AbortableTask of"
+                " pytest_taskprogress, and ask it by task.AsyncResult(id).abort()"
+            )
+            yield each, message
+
+
+def _no_zombie(task: TaskRecord, _: object) -> Iterator[Found]:
+    for each, ended in _after_the_end(task):
+        if not _is_lost(each, ended):
+            message = _wrong(each, ended, f", at {ended.source}," if ended.source else "")
+            if message is not None:
+                yield each, message
+
+
+def _wrong(each: Transition, ended: Transition, where: str) -> str | None:
+    old, new = ended.state, each.state
+    # STARTED: of a message that is delivered again, and finds the task aborted.
+    again = (old, new) == (ABORTED, STARTED)
+    if check_transition(old, new) is Outcome.FORBIDDEN and not again:
+        if new == SUCCESS:
+            return (
+                f"{old} was stored{where} and replaced by SUCCESS when the function returned:"
+                f" {_WAYS_OUT[old]}"
+            )
+        return (
+            f"{new} was stored over {old}, so that a task that has ended looks alive to everybody"
+            " who reads its result. Report nothing after the end"
+        )
+    if not each.stored and new == FAILURE:
+        return (
+            f"SUCCESS was stored{where} and then the task raised: the backend dropped the FAILURE,"
+            " while on_failure and errbacks ran. Report success last"
+        )
+    if not each.stored and new == SUCCESS and each.result != ended.result:
+        return (
+            f"SUCCESS was stored{where} with a result of its own, and the first SUCCESS is final:"
+            f" what the function returned, {as_repr(each.result)}, is lost. Return the meta that"
+            " success() gives, or give the task base=ProgressTask"
+        )
+    return None
+
+
+TERMINAL: Final = Rule(
+    "terminal",
+    "whoever polls a task whose end was not stored waits for ever",
+    _terminal,
+)
+NO_ZOMBIE: Final = Rule(
+    "no-zombie",
+    "nothing after the end: a task that has ended must not look alive",
+    _no_zombie,
+)
+ABORT_SURVIVES: Final = Rule(
+    "abort-survives",
+    "an abort that a later write erases was never asked for",
+    _abort_survives,
+)

@@ -1,0 +1,71 @@
+"""Rules about what is stored: whether those who read it can."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pytest_taskprogress.checks.rules.base import Found, Rule
+from pytest_taskprogress.checks.subjects import TaskRecord
+from pytest_taskprogress.core.keypaths import culprit
+from pytest_taskprogress.core.messages import as_repr
+from pytest_taskprogress.core.states import EXCEPTION_STATES, FAILURE, RETRY
+
+__all__ = ["READABLE", "SERIALIZABLE"]
+
+#: Of these every value is JSON.
+_JSON: Final = frozenset({str, int, bool, type(None)})
+
+
+def _encode(value: Any) -> str:  # noqa: ANN401 - whatever was stored
+    return json.dumps(value, allow_nan=False)
+
+
+def _serializable(task: TaskRecord, _: object) -> Iterator[Found]:
+    for each in task.transitions:
+        meta = each.meta
+        if not meta or each.state in EXCEPTION_STATES:
+            continue
+        for value in meta.values():
+            # Only what is not JSON at a glance is encoded: a float may be NaN.
+            if value.__class__ not in _JSON and not _is_json(value):
+                path, part = culprit(meta, _encode, "meta")
+                yield each, f"{path} is {as_repr(part)}, which is no JSON: a browser refuses it all"
+                break
+
+
+def _is_json(value: object) -> bool:
+    if value.__class__ is float:
+        return value - value == 0.0
+    try:
+        _encode(value)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _readable(task: TaskRecord, _: object) -> Iterator[Found]:
+    for each in task.transitions:
+        if not each.stored or each.state not in (FAILURE, RETRY) or each.error is not None:
+            continue
+        # `self.retry()` without an exception stores none, and that can be read.
+        if each.state == FAILURE or each.meta or each.result is not None:
+            message = (
+                f"{each.state} was stored without an exception, so that everybody who reads the"
+                " result gets a ValueError: raise one in the task, or use Observer.fail()"
+            )
+            yield each, message
+
+
+SERIALIZABLE: Final = Rule(
+    "serializable",
+    "what is stored must be JSON that a browser reads: no NaN, no Infinity",
+    _serializable,
+    of_reports=True,
+)
+READABLE: Final = Rule(
+    "readable",
+    "FAILURE and RETRY read back as exceptions, or every later read raises",
+    _readable,
+)

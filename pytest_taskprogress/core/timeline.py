@@ -1,0 +1,156 @@
+"""Transitions as lines of text: one each, in columns, cut around what is to be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
+
+from pytest_taskprogress.core.messages import as_line, columns
+from pytest_taskprogress.core.transitions import Transition
+
+__all__ = ["MARK", "timeline"]
+
+#: Before a line that is pointed at.
+MARK: Final = ">"
+#: How many transitions are shown at most, and how many of them on each side of one that is marked.
+_MOST: Final = 40
+_AROUND: Final = 5
+#: How many marked places are shown.
+_MARKS: Final = 3
+_BAR: Final = 8
+#: Columns of a terminal: what a message, a task's name and a file's need to be of any use.
+_MESSAGE: Final = 10
+_NAME: Final = 12
+_SOURCE: Final = 16
+
+
+class _Row(NamedTuple):
+    mark: str
+    number: str
+    seconds: str
+    task: str
+    states: str
+    bar: str
+    percent: str
+    text: str
+    source: str
+
+
+_HEAD: Final = _Row("", "#", "seconds", "task", "old -> new", "progress", "", "message", "line")
+#: What is aligned to the right.
+_NUMBERS: Final = frozenset({"number", "seconds", "percent"})
+
+
+def timeline(
+    transitions: Sequence[Transition],
+    *,
+    at: Sequence[int] = (),
+    notes: Mapping[int, str] | None = None,
+    width: int = 80,
+) -> list[str]:
+    """Lines of text: a head, and a line for each transition.
+
+    Long ones are cut: what is shown is the beginning, the end, and what is around the marked
+    places, with the counts of what was left out in between.
+
+    Args:
+        transitions: In order; only those that are shown are looked at.
+        at: Positions in it that are marked; its length: after the end.
+        notes: Positions before which something is to be said, and what.
+        width: Columns of the terminal.
+    """
+    if not transitions:
+        return ["(nothing was written)"]
+    notes = notes or {}
+    shown = _shown(len(transitions), [*at, *notes])
+    rows = [_row(transitions[each], MARK if each in at else "") for each in shown]
+    lines = _aligned([_HEAD, *rows], width)
+    said = {each: as_line(f"  -- {note}", width) for each, note in notes.items()}
+    lines = _with_gaps(lines, shown, len(transitions), said)
+    return [*lines, f"{MARK} (nothing more)"] if len(transitions) in at else lines
+
+
+def _shown(count: int, at: Sequence[int]) -> list[int]:
+    """Positions of those that are shown, ascending."""
+    if count <= _MOST:
+        return list(range(count))
+    ends = [*range(_AROUND), *range(count - _AROUND, count)]
+    places = [min(each, count - 1) for each in at[:_MARKS]]
+    around = [each + step for each in places for step in range(-_AROUND, _AROUND + 1)]
+    if not places:
+        half = _MOST // 2
+        return [*range(half), *range(count - half, count)]
+    return sorted({each for each in (*ends, *around) if 0 <= each < count})
+
+
+def _with_gaps(
+    lines: list[str], shown: list[int], count: int, said: Mapping[int, str]
+) -> list[str]:
+    head, *rest = lines
+    result, before = [head], -1
+    # After the last one there may be something to be said, or left out.
+    for line, position in zip([*rest, ""], [*shown, count], strict=True):
+        if position > before + 1:
+            result.append(f"  ... {position - before - 1:,} more ...")
+        result += [each for each in (said.get(position), line) if each]
+        before = position
+    return result
+
+
+def _row(each: Transition, mark: str) -> _Row:
+    percent = each.percent
+    notes = [each.message, each.error, None if each.stored else "(dropped by the backend)"]
+    name = each.name or each.uuid
+    return _Row(
+        mark=mark,
+        number=str(each.index),
+        seconds=f"{each.at:.3f}",
+        task=name.rpartition(".")[2] or name,
+        states=f"{each.old_state} -> {each.state}",
+        bar="" if percent is None else _bar(percent),
+        percent="" if percent is None else f"{percent:.5g}%",
+        text="  ".join(note for note in notes if note),
+        source=str(each.source or "").replace("\\", "/").rpartition("/")[2],
+    )
+
+
+def _bar(percent: float) -> str:
+    # Full only at the end, and begun with the first step.
+    filled = 0 if percent <= 0 else max(1, int(min(percent, 100.0) / 100.0 * _BAR))
+    return "#" * filled + "-" * (_BAR - filled)
+
+
+def _aligned(rows: list[_Row], width: int) -> list[str]:
+    # The longest that could be shown is known, so that a message of a megabyte costs nothing.
+    rows = [_Row(*(as_line(cell, width) for cell in row)) for row in rows]
+    if len({row.task for row in rows[1:]}) == 1:
+        rows = [row._replace(task="") for row in rows]
+    widths = {
+        name: max(columns(cell) for cell in cells)
+        for name, cells in zip(_Row._fields, zip(*rows, strict=True), strict=True)
+    }
+    if not any(row.bar for row in rows[1:]):
+        widths["bar"] = widths["percent"] = 0
+    widths["mark"] = len(MARK)
+    # What is not needed is given up in this order.
+    for name, least in (("text", _MESSAGE), ("source", _SOURCE), ("task", _NAME), ("states", 22)):
+        excess = sum(widths.values()) + sum(map(bool, widths.values())) - 1 - width
+        if excess > 0:
+            widths[name] = min(widths[name], max(least, widths[name] - excess))
+    return [_line(row, widths) for row in rows]
+
+
+def _line(row: _Row, widths: dict[str, int]) -> str:
+    cells = []
+    for name, cell in row._asdict().items():
+        wide = widths[name]
+        if not wide:
+            continue
+        if name == "source" and columns(cell) > wide:
+            # The line is what one wants to know.
+            text = f"...{cell[3 - wide :]}"
+        else:
+            text = as_line(cell, wide)
+        pad = " " * (wide - columns(text))
+        cells.append(pad + text if name in _NUMBERS else text + pad)
+    return " ".join(cells).rstrip()

@@ -1,0 +1,97 @@
+"""Judging runs by the contract, when they have come to their end."""
+
+from __future__ import annotations
+
+import warnings
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from pytest_taskprogress.checks.contract import Contract, told, violated, ways_out
+from pytest_taskprogress.checks.rules.base import Violation
+from pytest_taskprogress.checks.subjects import judged
+from pytest_taskprogress.core.callsite import frame_outside
+from pytest_taskprogress.core.errors import TaskProgressWarning
+from pytest_taskprogress.core.failed import ContractViolated
+from pytest_taskprogress.engines.run import TaskRun
+
+__all__ = ["PUBLISHERS", "Judging"]
+
+#: Frames of these packages publish on behalf of somebody; the first one above them is the source.
+PUBLISHERS: Final = ("celery.", "contextlib", "kombu.", "pytest_taskprogress.")
+
+#: How many runs are kept for who asks what happened.
+_KEPT: Final = 20
+
+
+class Judging:
+    """What becomes of runs that are over: they are judged, kept, and told of.
+
+    Attributes:
+        contract: What they are judged by.
+        runs: The last ones.
+        told: Who is told of each run.
+        errors: What is still to be raised: of runs that nobody called.
+    """
+
+    def __init__(self) -> None:
+        self.contract = Contract()
+        self.runs: deque[TaskRun] = deque(maxlen=_KEPT)
+        self.told: list[Callable[[TaskRun], object]] = []
+        self.errors: list[ContractViolated] = []
+
+    def judge(self, run: TaskRun, *, called: bool) -> TaskRun:
+        """Judge a run; returns it, with what it breaks.
+
+        Args:
+            run: The run.
+            called: Whether somebody called it, to whom it can be raised.
+
+        Raises:
+            ContractViolated: If the contract is strict, and the run was called.
+        """
+        __tracebackhide__ = True
+        violations = self.contract.violations(run)
+        if violations:
+            run = replace(run, violations=tuple(violations))
+        self.runs.append(run)
+        for tell in self.told:
+            tell(run)
+        if not violations:
+            return run
+        if not self.contract.strict:
+            _warn(run, violations)
+            return run
+        error = violated(judged(run), violations)
+        if called:
+            raise error
+        self.errors.append(error)
+        return run
+
+    def check(self) -> None:
+        """Raise the first of what could not be raised to who published, once.
+
+        Raises:
+            ContractViolated: If the contract is strict, and a run broke it.
+        """
+        errors, self.errors = self.errors, []
+        if errors:
+            raise errors[0]
+
+    def clear(self) -> None:
+        """Forget all runs."""
+        self.runs.clear()
+        self.errors.clear()
+
+
+def _warn(run: TaskRun, violations: list[Violation]) -> None:
+    source = next((each.source for each in violations if each.source is not None), None)
+    if source is None:
+        frame = frame_outside(PUBLISHERS)
+        where = ("<unknown>", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
+    else:
+        where = (source.file, source.line)
+    name = run.name or "the canvas"
+    message = f"{name} breaks its contract:\n{told(violations)}\n{ways_out(violations)}"
+    warnings.warn_explicit(message, TaskProgressWarning, *where)

@@ -1,0 +1,1 @@
+"""What a person sees of a session: records of its runs, the HTML page, the parts of a failure."""
