@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from pytest_taskprogress.core.errors import EngineError as EngineError
     from pytest_taskprogress.core.errors import EngineNotInstalled as EngineNotInstalled
     from pytest_taskprogress.core.errors import ForeignTaskError as ForeignTaskError
+    from pytest_taskprogress.core.errors import GoldenError as GoldenError
     from pytest_taskprogress.core.errors import ListenerError as ListenerError
     from pytest_taskprogress.core.errors import MalformedMessageError as MalformedMessageError
     from pytest_taskprogress.core.errors import MomentNotReached as MomentNotReached
@@ -137,6 +138,7 @@ _HOMES: Final = {
     "FakeBackend": "engines.backend",
     "FakeClaimBoard": "listeners.claims",
     "ForeignTaskError": "core.errors",
+    "GoldenError": "core.errors",
     "History": "core.transitions",
     "Listener": "listeners.base",
     "ListenerError": "core.errors",

@@ -22,7 +22,7 @@ from pytest_taskprogress.checks.comparing import (
     golden_run,
 )
 from pytest_taskprogress.checks.snapshots import as_json_line
-from pytest_taskprogress.core.errors import TaskProgressError
+from pytest_taskprogress.core.errors import GoldenError
 from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.transitions import History
 
@@ -43,10 +43,6 @@ __all__ = [
 _VERSION: Final = 1
 _FORMAT: Final = "pytest-taskprogress golden histories"
 _LONGEST_SLUG: Final = 80
-
-
-class GoldenError(TaskProgressError, ValueError):
-    """Golden histories cannot be written or read: the message says which, and what to do."""
 
 
 def golden_path(directory: str | os.PathLike[str], nodeid: str) -> Path:

@@ -20,8 +20,9 @@ from pytest_taskprogress.core.states import (
     check_transition,
     is_report,
 )
+from pytest_taskprogress.core.transitions import Transition
 
-__all__ = ["Reach"]
+__all__ = ["Reach", "counted", "last_report"]
 
 #: The name of a task whose name nobody knows.
 _NAMELESS: Final = "(unknown task)"
@@ -46,6 +47,45 @@ class _Site:
     end: int
     abortable: bool
     optional: bool = False
+
+
+def counted(transitions: Iterable[Transition]) -> list[dict[str, Any]]:
+    """What a record's task has as `cut` of the writes that were left out of it, so that they count.
+
+    Args:
+        transitions: Those writes.
+
+    Returns:
+        A dict each kind of write, with its `count`.
+    """
+    counts = Counter((each.old_state, each.state, each.source, each.stored) for each in transitions)
+    return [
+        {
+            "old": old,
+            "state": state,
+            "source": None if source is None else str(source),
+            "stored": stored,
+            "count": count,
+        }
+        for (old, state, source, stored), count in counts.items()
+    ]
+
+
+def last_report(transitions: Iterable[Transition], index: int) -> str | None:
+    """What an abort of a record has as `report`: the last report of its task before it.
+
+    Args:
+        transitions: Those of the task, in order.
+        index: Of the abort.
+
+    Returns:
+        The source of the report; None if there was none, or if the task had ended.
+    """
+    before = [each for each in transitions if each.stored and each.index < index]
+    if before and before[-1].state in TERMINAL_STATES:
+        return None
+    sources = [each.source for each in before if each.is_report]
+    return None if not sources or sources[-1] is None else str(sources[-1])
 
 
 class Reach:
@@ -105,12 +145,16 @@ class Reach:
         """Add what a run reached.
 
         Args:
-            record: A run's record; one that stands for several counts as many times.
+            record: A run's record; one that stands for several counts as many times. A task of it
+                may have a `cut` (see `counted`), and an abort a `report` (see `last_report`).
         """
         times = max(_whole(record.get("alike"), 1), 1)
         for task in _dicts(record.get("tasks")):
-            self._left_out += _whole(task.get("left_out"), 0) * times
-            writes = _dicts(task.get("writes"))
+            writes, cut = _dicts(task.get("writes")), _dicts(task.get("cut"))
+            counts = [_whole(each.get("count"), 0) for each in cut]
+            self._left_out += max(_whole(task.get("left_out"), 0) - sum(counts), 0) * times
+            for write, count in zip(cut, counts, strict=True):
+                self._add_write(task, write, times * count)
             for write in writes:
                 self._add_write(task, write, times)
             for abort in _dicts(task.get("aborts")):
@@ -233,6 +277,14 @@ def _places_of_abort(
     task: Mapping[str, Any], writes: list[Mapping[str, Any]], abort: Mapping[str, Any]
 ) -> frozenset[_Place]:
     """Where a task was aborted: its last report before, and the line that asked or noticed."""
+    report = abort["report"] if "report" in abort else _report_before(writes, abort)
+    sources = [report, abort.get("source")]
+    places = (_place(task.get("name"), each) for each in sources)
+    return frozenset(each for each in places if each is not None)
+
+
+def _report_before(writes: list[Mapping[str, Any]], abort: Mapping[str, Any]) -> object:
+    """The source of the last report before an abort; None if the task had ended."""
     index = _whole(abort.get("index"), 0)
     before = [
         each
@@ -240,11 +292,9 @@ def _places_of_abort(
         if each.get("stored") is not False and _whole(each.get("index"), index) < index
     ]
     if before and before[-1].get("state") in TERMINAL_STATES:
-        return frozenset()
+        return None
     reports = [each for each in before if is_report(as_text(each.get("state")))]
-    sources = [each.get("source") for each in reports[-1:]] + [abort.get("source")]
-    places = (_place(task.get("name"), each) for each in sources)
-    return frozenset(each for each in places if each is not None)
+    return reports[-1].get("source") if reports else None
 
 
 def _place(task: object, source: object) -> _Place | None:

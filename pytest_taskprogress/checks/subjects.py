@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.messages import as_repr
+from pytest_taskprogress.core.starts import Start
 from pytest_taskprogress.core.states import PENDING, PROGRESS, RETRY, STARTED
 from pytest_taskprogress.core.transitions import History, Transition
 
-__all__ = ["Judged", "RunLike", "Subject", "TaskRecord", "judged", "tasks_of"]
+__all__ = ["Attempt", "Judged", "RunLike", "Subject", "TaskRecord", "judged", "tasks_of"]
 
 
 @runtime_checkable
@@ -34,7 +38,7 @@ class RunLike(Protocol):
     @property
     def checks_after_abort(self) -> int: ...  # noqa: D102
     @property
-    def started(self) -> float | None: ...  # noqa: D102
+    def starts(self) -> Sequence[Start]: ...  # noqa: D102
     @property
     def ended(self) -> bool: ...  # noqa: D102
 
@@ -117,6 +121,23 @@ def _state_and_meta(item: object, index: int) -> tuple[str, object]:
     raise TypeError(message)
 
 
+class Attempt(NamedTuple):
+    """What one execution of a task stored.
+
+    Attributes:
+        began: Seconds of the engine's clock; None if that is not known.
+        transitions: In order, at least one.
+    """
+
+    began: float | None
+    transitions: list[Transition]
+
+    @property
+    def reports(self) -> list[Transition]:
+        """The reports of progress."""
+        return [each for each in self.transitions if each.is_report]
+
+
 @dataclass
 class TaskRecord:
     """All that one task wrote in a run: what rules look at.
@@ -126,8 +147,7 @@ class TaskRecord:
         transitions: In order; those that the backend dropped too.
         aborts: When it was asked to abort.
         checks_after_abort: How often it looked for that after it was asked.
-        started: Seconds of the engine's clock at which it was started for the first time; None if
-            that is not known.
+        starts: Each time that a worker began with it; empty if that is not known.
         ended: Whether nothing more can come of it.
     """
 
@@ -135,7 +155,7 @@ class TaskRecord:
     transitions: Sequence[Transition]
     aborts: Sequence[AbortRequest] = ()
     checks_after_abort: int = 0
-    started: float | None = None
+    starts: Sequence[Start] = ()
     ended: bool = False
     reports: list[Transition] = field(init=False)
 
@@ -143,18 +163,30 @@ class TaskRecord:
         self.reports = [each for each in self.transitions if each.stored and each.is_report]
 
     @cached_property
-    def attempts(self) -> list[list[Transition]]:
+    def attempts(self) -> list[Attempt]:
         """What was stored, an attempt each: a retry, or a message delivered again, begins anew."""
-        attempts: list[list[Transition]] = [[]]
+        attempts = [Attempt(None, [])]
+        starts = deque(self.starts)
         for each in self.transitions:
             if not each.stored:
                 continue
-            if each.state == STARTED and attempts[-1]:
-                attempts.append([])
-            attempts[-1].append(each)
+            if starts and starts[0].index <= each.index:
+                attempts.append(Attempt(starts.popleft().at, []))
+            elif each.state == STARTED and not self.starts:
+                attempts.append(Attempt(each.at, []))
+            attempts[-1].transitions.append(each)
             if each.state == RETRY:
-                attempts.append([])
-        return [attempt for attempt in attempts if attempt]
+                attempts.append(Attempt(None, []))
+        return [attempt for attempt in attempts if attempt.transitions]
+
+    @property
+    def bars(self) -> list[list[Transition]]:
+        """The reports, a list for each attempt, and there for each state of the user's own."""
+        return [
+            list(reports)
+            for attempt in self.attempts
+            for _, reports in groupby(attempt.reports, key=attrgetter("state"))
+        ]
 
 
 def tasks_of(subject: Judged) -> list[TaskRecord]:
@@ -180,6 +212,6 @@ def _record_of(run: RunLike) -> TaskRecord:
         transitions=run.own,
         aborts=run.aborts,
         checks_after_abort=run.checks_after_abort,
-        started=run.started,
+        starts=run.starts,
         ended=run.ended,
     )

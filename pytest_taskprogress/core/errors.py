@@ -20,6 +20,7 @@ __all__ = [
     "EngineError",
     "EngineNotInstalled",
     "ForeignTaskError",
+    "GoldenError",
     "ListenerError",
     "MalformedMessageError",
     "MomentNotReached",
@@ -67,6 +68,10 @@ class AbortUnsupported(TaskProgressError, NotImplementedError):
 
 class ClaimUnsupported(TaskProgressError, NotImplementedError):
     """A task was to be claimed whose result backend does not keep the claim."""
+
+
+class GoldenError(TaskProgressError, ValueError):
+    """Golden histories cannot be written or read: the message says which, and what to do."""
 
 
 class PatternError(TaskProgressError, ValueError):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from celery.result import ResultSet
 
 from pytest_taskprogress.checks.contract import Contract
 from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.errors import TaskAborted
+from pytest_taskprogress.core.starts import Start
 from pytest_taskprogress.core.states import (
     ABORTED,
     EXCEPTION_STATES,
@@ -24,19 +25,22 @@ from pytest_taskprogress.engines.backend import FakeBackend
 from pytest_taskprogress.engines.run import TaskRun
 from pytest_taskprogress.scenario import Event
 
-__all__ = ["Outcome", "Start"]
+__all__ = ["Origin", "Outcome"]
 
 
-class Start(NamedTuple):
-    """The start of a task.
+class Origin(NamedTuple):
+    """How a task came to run.
 
     Attributes:
-        at: Seconds of the engine's clock.
         parent: Id of the task that it came of; None if it came of none.
+        starts: Each time that a worker began with it.
     """
 
-    at: float
     parent: str | None
+    starts: list[Start]
+
+
+_UNKNOWN: Final = Origin(None, [])
 
 
 class Outcome:
@@ -48,7 +52,7 @@ class Outcome:
         elapsed: Seconds of the engine's clock.
         aborts: All that was asked to abort since.
         checks: How often tasks looked for that, by id.
-        starts: When tasks began, by id.
+        origins: How tasks came to run, by id.
         under: What happened to it.
         ended: Whether nothing more can come of it.
         contract: What it is judged by.
@@ -62,7 +66,7 @@ class Outcome:
         elapsed: float = 0.0,
         aborts: Iterable[AbortRequest] = (),
         checks: Mapping[str, int] = MappingProxyType({}),
-        starts: Mapping[str, Start] = MappingProxyType({}),
+        origins: Mapping[str, Origin] = MappingProxyType({}),
         under: tuple[Event, ...] = (),
         ended: bool = True,
         contract: Contract | None = None,
@@ -72,7 +76,7 @@ class Outcome:
         self._elapsed = elapsed
         self._aborts = tuple(aborts)
         self._checks = checks
-        self._starts = starts
+        self._origins = origins
         self._under = under
         self._ended = ended
         self._contract = contract or Contract()
@@ -99,7 +103,7 @@ class Outcome:
         self, task_id: str, history: History | None = None, children: tuple[TaskRun, ...] = ()
     ) -> TaskRun:
         own = History(self._by_task.get(task_id, ()))
-        start = self._starts.get(task_id)
+        origin = self._origins.get(task_id, _UNKNOWN)
         last = next((each for each in reversed(own) if each.stored), None)
         state = PENDING if last is None else last.state
         exception: BaseException | None = None
@@ -122,8 +126,8 @@ class Outcome:
             elapsed=self._elapsed,
             under=self._under,
             checks_after_abort=self._checks.get(task_id, 0),
-            started=None if start is None else start.at,
-            parent=None if start is None else start.parent,
+            starts=tuple(origin.starts),
+            parent=origin.parent,
             ended=self._ended,
             contract=self._contract,
         )

@@ -12,6 +12,7 @@ from pytest_taskprogress.checks.rules.base import Violation
 from pytest_taskprogress.checks.snapshots import snapshot
 from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.messages import as_line
+from pytest_taskprogress.core.starts import Start
 from pytest_taskprogress.core.states import RETRY
 from pytest_taskprogress.core.timeline import timeline
 from pytest_taskprogress.core.transitions import History, Transition
@@ -42,8 +43,7 @@ class TaskRun:
         children: A run for each other task that wrote something, in the order of their first write.
         elapsed: Seconds of the engine's clock.
         parent: Id of the task that it came of; None if it came of none.
-        started: Seconds of the engine's clock at which it was started for the first time; None if
-            it never was.
+        starts: Each time that a worker began with it; of a group: none.
         ended: Whether nothing more can come of it.
         checks_after_abort: How often the task looked for an abort after it was asked for.
         contract: What it is judged by.
@@ -64,7 +64,7 @@ class TaskRun:
     aborts: tuple[AbortRequest, ...] = field(default=(), repr=False)
     elapsed: float = 0.0
     parent: str | None = field(default=None, repr=False)
-    started: float | None = field(default=None, repr=False)
+    starts: tuple[Start, ...] = field(default=(), repr=False)
     ended: bool = field(default=True, repr=False)
     checks_after_abort: int = field(default=0, repr=False)
     contract: Contract = field(default_factory=Contract, repr=False, compare=False)

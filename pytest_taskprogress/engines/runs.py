@@ -13,12 +13,13 @@ from pytest_taskprogress.checks.contract import Contract
 from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import EngineError
+from pytest_taskprogress.core.starts import Start
 from pytest_taskprogress.core.states import FAILURE, REVOKED, RUNNING, SUSPENDED, TERMINAL_STATES
 from pytest_taskprogress.engines.base import PendingTask
 from pytest_taskprogress.engines.flows import Flows
 from pytest_taskprogress.engines.internals import worker_state
 from pytest_taskprogress.engines.judging import Judging
-from pytest_taskprogress.engines.outcome import Outcome, Start
+from pytest_taskprogress.engines.outcome import Origin, Outcome
 from pytest_taskprogress.engines.places import Place
 from pytest_taskprogress.engines.plays import Plays
 from pytest_taskprogress.engines.run import TaskRun
@@ -76,7 +77,7 @@ class Runs(Plays, Surfaced):
         self._aborts: list[AbortRequest] = []
         self._asked: set[str] = set()
         self._checks: Counter[str] = Counter()
-        self._starts: dict[str, Start] = {}
+        self._origins: dict[str, Origin] = {}
         self._calls: list[_Call] = []
         # How many writes, and requests to abort, have been judged.
         self._judged = 0, 0
@@ -130,7 +131,7 @@ class Runs(Plays, Surfaced):
             elapsed=self._clock.monotonic() - began,
             aborts=self._aborts[asked:],
             checks=self._checks,
-            starts=self._starts,
+            origins=self._origins,
             under=self._scenes.events,
             ended=not place.suspended and not self._turns.pending,
             contract=self._judging.contract,
@@ -182,8 +183,10 @@ class Runs(Plays, Surfaced):
         self._asked.add(request.uuid)
 
     def _on_start(self, request: Any) -> None:
-        if request.id not in self._starts:
-            self._starts[request.id] = Start(self._clock.monotonic(), request.parent_id)
+        origin = self._origins.get(request.id)
+        if origin is None:
+            origin = self._origins[request.id] = Origin(request.parent_id, [])
+        origin.starts.append(Start(self._clock.monotonic(), len(self._capture)))
         super()._on_start(request)
 
     def _on_read(self, record_id: str) -> None:
@@ -312,7 +315,7 @@ class Runs(Plays, Surfaced):
         self._aborts.clear()
         self._asked.clear()
         self._checks.clear()
-        self._starts.clear()
+        self._origins.clear()
         self._judged = 0, 0
         self._scenes.forget_left()
         self._turns.places.common.flows.clear()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
+from pytest_taskprogress.checks.reach import counted, last_report
 from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.transitions import History, Source, Transition
@@ -15,8 +15,6 @@ __all__ = ["Recorder", "record_of"]
 #: Of each task so many writes are kept at its beginning, and at its end.
 _ENDS: Final = 30
 _LONGEST: Final = 1_000
-#: What is said of writes that were cut out, with their count.
-_CUT: Final = ("old", "state", "kind", "source", "stored")
 
 
 class _Finding(Protocol):
@@ -87,10 +85,6 @@ def _task_of(run: _Run) -> dict[str, Any]:
     own = run.own
     left_out = max(0, len(own) - 2 * _ENDS)
     shown = [*own[:_ENDS], *own[-_ENDS:]] if left_out else own
-    cut = Counter(
-        (each.old_state, each.state, each.kind, _source_of(each.source), each.stored)
-        for each in own[_ENDS : _ENDS + left_out]
-    )
     return {
         "id": run.task_id,
         "name": run.name,
@@ -98,25 +92,17 @@ def _task_of(run: _Run) -> dict[str, Any]:
         "state": run.state,
         "writes": [_write_of(each) for each in shown],
         "left_out": left_out,
-        "cut": [
-            dict(zip((*_CUT, "count"), (*key, count), strict=True)) for key, count in cut.items()
-        ],
+        "cut": counted(own[_ENDS : _ENDS + left_out]),
         "aborts": [
             {
                 "at": each.at,
                 "index": each.index,
                 "source": _source_of(each.source),
-                "report": _source_of(_last_report(own, each.index)),
+                "report": last_report(own, each.index),
             }
             for each in run.aborts
         ],
     }
-
-
-def _last_report(own: History, index: int) -> Source | None:
-    """The line of the last report that was stored before a write."""
-    before = (each for each in reversed(own) if each.index < index)
-    return next((each.source for each in before if each.stored and each.is_report), None)
 
 
 def _write_of(each: Transition) -> dict[str, Any]:
@@ -175,6 +161,7 @@ def _shape_of(record: dict[str, Any]) -> object:
             task["name"],
             numbers.get(task["parent"]),
             task["left_out"],
+            task["cut"],
             [(each["index"] - first, each["source"]) for each in task["aborts"]],
             [{**each, "index": each["index"] - first} for each in task["writes"]],
         )

@@ -82,7 +82,7 @@ def seconds(value: Any) -> float:  # noqa: ANN401 - as a user wrote it
     """Take a figure as seconds."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not 0.0 <= number < math.inf:
         message = "expected seconds, 0 or more"

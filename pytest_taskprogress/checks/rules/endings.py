@@ -40,7 +40,8 @@ _WAYS_OUT: Final = defaultdict(
 
 
 def _terminal(task: TaskRecord, _: object) -> Iterator[Found]:
-    if not task.ended:
+    # What no task was started for is a record that tasks keep for each other.
+    if not task.ended or not task.starts:
         return
     last = next((each for each in reversed(task.transitions) if each.stored), None)
     if last is None or last.state in TERMINAL_STATES:

@@ -8,7 +8,6 @@ from typing import Any, Final, NamedTuple
 
 from pytest_taskprogress.checks.rules.base import Figure, Found, Rule, seconds, whole
 from pytest_taskprogress.checks.subjects import TaskRecord
-from pytest_taskprogress.core.states import STARTED
 from pytest_taskprogress.core.transitions import Transition
 
 __all__ = ["ABORT_HONOURED", "FIRST_REPORT", "MAX_GAP", "WRITE_BUDGET", "Budget"]
@@ -51,18 +50,15 @@ def _abort_honoured(task: TaskRecord, most: int) -> Iterator[Found]:
         what = f"{len(reports)} reports and {task.checks_after_abort} abort checks"
         message = (
             f"it was asked to abort at {asked.at:g} s, and went on for {what}: expected {most} of"
-            " each at most. Let it ask `raise_if_aborted()`, or report by an Observer, more often"
+            " each at most. With base=AbortableTask it looks at each report of its Observer, and at"
+            " `raise_if_aborted()`: let it do so more often"
         )
         yield reports[0] if reports else None, message
 
 
 def _first_report(task: TaskRecord, most: float) -> Iterator[Found]:
-    for number, attempt in enumerate(task.attempts):
-        # Where the start of a second attempt is not tracked, nobody knows when it was.
-        began = task.started if number == 0 else None
-        if attempt[0].state == STARTED:
-            began = attempt[0].at
-        report = next((each for each in attempt if each.is_report), None)
+    for attempt in task.attempts:
+        began, report = attempt.began, next(iter(attempt.reports), None)
         if began is not None and report is not None and report.at - began > most:
             message = (
                 f"the first report came after {report.at - began:g} s: expected {most:g} s at most"
@@ -71,10 +67,10 @@ def _first_report(task: TaskRecord, most: float) -> Iterator[Found]:
 
 
 def _max_gap(task: TaskRecord, most: float) -> Iterator[Found]:
-    for number, attempt in enumerate(task.attempts):
-        if number == 0 and task.started is not None:
-            yield from _too_long(task.started, attempt[0], most)
-        for before, each in pairwise(attempt):
+    for began, stored in task.attempts:
+        if began is not None:
+            yield from _too_long(began, stored[0], most)
+        for before, each in pairwise(stored):
             yield from _too_long(before.at, each, most)
 
 
@@ -97,7 +93,7 @@ def _write_budget(task: TaskRecord, budget: Budget) -> Iterator[Found]:
         for before, each in pairwise(reports[:-1] if budget.step else ())
         if before.percent is not None
         and each.percent is not None
-        and 0 <= each.percent - before.percent < budget.step
+        and 0 <= round(each.percent - before.percent, 6) < budget.step
     ]
     if small:
         before, each = small[0]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import date, time
+from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from pytest_taskprogress.checks.rules.base import Found, Rule
 from pytest_taskprogress.checks.subjects import TaskRecord
@@ -16,16 +19,25 @@ __all__ = ["READABLE", "SERIALIZABLE"]
 
 #: Of these every value is JSON.
 _JSON: Final = frozenset({str, int, bool, type(None)})
+#: What Celery carries as JSON, and the encoders of web frameworks do.
+_CARRIED: Final = (date, time, Decimal, UUID)
 
 
 def _encode(value: Any) -> str:  # noqa: ANN401 - whatever was stored
-    return json.dumps(value, allow_nan=False)
+    return json.dumps(value, allow_nan=False, default=_carried)
+
+
+def _carried(value: object) -> str:
+    if isinstance(value, _CARRIED):
+        return str(value)
+    message = f"{type(value).__name__} is no JSON"
+    raise TypeError(message)
 
 
 def _serializable(task: TaskRecord, _: object) -> Iterator[Found]:
     for each in task.transitions:
         meta = each.meta
-        if not meta or each.state in EXCEPTION_STATES:
+        if not meta or not each.stored or each.state in EXCEPTION_STATES:
             continue
         for value in meta.values():
             # Only what is not JSON at a glance is encoded: a float may be NaN.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -10,54 +10,71 @@ from pytest_taskprogress.checks.rules.base import Figure, Found, Rule, whole
 from pytest_taskprogress.checks.subjects import TaskRecord
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import SUCCESS
-from pytest_taskprogress.core.transitions import Transition
 
 __all__ = ["BOUNDED", "COMPLETE", "CONSISTENT", "DESCRIBED", "MONOTONIC", "STABLE_TOTAL"]
 
-#: How far a percentage may be from current / total, which may be rounded: to 0.01, or to a whole.
-_ROUNDED: Final = 0.0100001
+#: What sums of floats are off by: `percent += 100 / 7`.
+_NOISE: Final = 1e-6
+#: How far a percentage may be from current / total, by the decimals that it has: it may be rounded,
+#: or cut.
+_ROUNDED: Final = ((0, 1.0 - _NOISE), (1, 0.1 + _NOISE), (15, 0.01 + _NOISE))
+_NUMBERS: Final[frozenset[Any]] = frozenset({int, float})
+_LARGEST: Final = sys.float_info.max
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def _is_finite(value: object) -> bool:
-    try:
-        return _is_number(value) and math.isfinite(value)  # type: ignore[arg-type]
-    except OverflowError:
-        return False
+def _is_finite(value: Any) -> bool:  # noqa: ANN401 - whatever was stored
+    # Of what is no number nothing is asked; NaN is less than nothing.
+    return _is_number(value) and -_LARGEST <= value <= _LARGEST
 
 
 def _monotonic(task: TaskRecord, _: object) -> Iterator[Found]:
-    for attempt in task.attempts:
-        before: Transition | None = None
-        for each in attempt:
-            if not each.is_report:
-                continue
-            if before is not None:
-                fell = _fell(before, each)
+    for bar in task.bars:
+        # What was told last; a report in between may tell neither.
+        percent: float | None = None
+        counted: dict[str, Any] = {}
+        for each in bar:
+            new = each.percent
+            if new is None or percent is None:
+                fell = _fell(counted, each.meta)
                 if fell:
                     yield each, fell
-            before = each
+            elif new < percent - _NOISE:
+                yield each, f"{new:.8g} % after {percent:.8g} %"
+            percent = percent if new is None else new
+            counted = each.meta if "current" in each.meta else counted
 
 
-def _fell(before: Transition, each: Transition) -> str | None:
-    old, new = before.percent, each.percent
-    if old is not None and new is not None:
-        return f"{new:g} % after {old:g} %" if new < old else None
-    old, new = before.meta.get("current"), each.meta.get("current")
-    if old.__class__ in (int, float) and new.__class__ in (int, float):
-        same = before.meta.get("total") == each.meta.get("total")
-        return f"current={new!r} after current={old!r}" if same and new < old else None
-    return None
+def _fell(before: dict[str, Any], meta: dict[str, Any]) -> str | None:
+    old, new = before.get("current"), meta.get("current")
+    if old.__class__ not in _NUMBERS or new.__class__ not in _NUMBERS:
+        return None
+    if before.get("total") != meta.get("total") or not new < old:  # type: ignore[operator]
+        return None
+    return f"current={as_repr(new)} after current={as_repr(old)}"
 
 
 def _bounded(task: TaskRecord, _: object) -> Iterator[Found]:
     for each in task.reports:
-        wrong = list(_out_of_bounds(each.meta))
-        if wrong:
-            yield each, ", ".join(wrong)
+        meta = each.meta
+        # Nearly all of them are fine, and there may be a million.
+        if not _fits(meta.get("percent"), meta.get("current"), meta.get("total")):
+            wrong = list(_out_of_bounds(meta))
+            if wrong:
+                yield each, ", ".join(wrong)
+
+
+def _fits(percent: Any, current: Any, total: Any) -> bool:  # noqa: ANN401 - whatever was stored
+    return (
+        percent.__class__ in _NUMBERS
+        and current.__class__ in _NUMBERS
+        and total.__class__ in _NUMBERS
+        and 0 <= percent <= 100  # noqa: PLR2004
+        and 0 <= current <= total <= _LARGEST
+    )
 
 
 def _out_of_bounds(meta: dict[str, Any]) -> Iterator[str]:
@@ -71,7 +88,7 @@ def _out_of_bounds(meta: dict[str, Any]) -> Iterator[str]:
             yield f"{name}={as_repr(value)} is no finite number"
         elif value < 0:
             yield f"{name}={value!r} is negative"
-    if _is_finite(percent) and percent > 100:  # type: ignore[operator]  # noqa: PLR2004
+    if _is_finite(percent) and percent > 100 + _NOISE:  # type: ignore[operator]
         yield f"percent={percent!r} is more than 100"
     if _is_finite(total) and _is_finite(current) and current > total:  # type: ignore[operator]
         yield f"current={current!r} is more than total={total!r}"
@@ -83,29 +100,31 @@ def _consistent(task: TaskRecord, _: object) -> Iterator[Found]:
     for each in task.reports:
         meta = each.meta
         percent, current, total = meta.get("percent"), meta.get("current"), meta.get("total")
-        if not (_is_finite(percent) and _is_finite(current) and _is_finite(total) and total):
+        if not total or not (_is_finite(percent) and _is_finite(current) and _is_finite(total)):
             continue
         exact = current / total * 100.0
-        whole = float(percent).is_integer()  # type: ignore[arg-type]
-        if abs(percent - exact) > _ROUNDED and not (whole and abs(percent - exact) < 1):
+        off = abs(percent - exact)
+        if not any(off < most and round(percent, n) == percent for n, most in _ROUNDED):  # type: ignore[arg-type]
             yield each, f"percent={percent!r}, but {current!r} of {total!r} is {exact:.5g} %"
 
 
 def _complete(task: TaskRecord, _: object) -> Iterator[Found]:
     end = next((each for each in reversed(task.transitions) if each.stored), None)
-    if end is None or end.state != SUCCESS:
+    # Whoever has asked it to abort does not expect all of it.
+    if end is None or end.state != SUCCESS or task.aborts:
         return
-    reports = [each for each in task.attempts[-1] if each.is_report]
-    last = end if end.percent is not None else reports[-1] if reports else end
-    if last.percent is not None and last.percent < 100:  # noqa: PLR2004
-        yield last, f"SUCCESS at {last.percent:g} %: whoever watches sees it stop short"
+    last = next(iter(task.attempts[-1].reports[-1:]), end)
+    # What a task returns may say that it is complete; it may have a `percent` of something else.
+    at = max(last.percent or 0.0, end.percent or 0.0)
+    if last.percent is not None and at < 100 - _NOISE:
+        yield last, f"SUCCESS at {last.percent:.8g} %: whoever watches sees it stop short"
 
 
 def _stable_total(task: TaskRecord, _: object) -> Iterator[Found]:
-    for attempt in task.attempts:
+    for bar in task.bars:
         known: object = None
-        for each in attempt:
-            total = each.meta.get("total") if each.is_report else None
+        for each in bar:
+            total = each.meta.get("total")
             if total is None:
                 continue
             if known is not None and total != known:
