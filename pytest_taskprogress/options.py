@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -157,6 +158,14 @@ def _path(value: Any) -> str:
     return value
 
 
+def _directory(value: Any) -> str:
+    path = _path(value)
+    if not Path(path).is_dir():
+        message = f"expected a directory with histories, as --taskprogress-record={path} makes it"
+        raise ValueError(message)
+    return path
+
+
 def _percent(value: Any) -> float:
     try:
         number = float(value)
@@ -237,7 +246,7 @@ SETTINGS: Final = (
         "fail if transition coverage is less than this, in percent",
     ),
     Setting("record", _path, "keep the histories of all tests in this directory, as golden ones"),
-    Setting("replay", _path, "compare the histories of all tests with those in this directory"),
+    Setting("replay", _directory, "compare the histories of all tests with those kept there"),
 )
 
 _MARKER: Final = "@pytest.mark.taskprogress"

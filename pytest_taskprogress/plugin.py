@@ -32,6 +32,7 @@ _ENGINE: Final = pytest.StashKey["EagerEngine"]()
 _INSTALLED: Final = pytest.StashKey[ExitStack]()
 _SESSION: Final = pytest.StashKey["Session"]()
 _LOG: Final = pytest.StashKey["RunLog"]()
+_ITEM: Final = pytest.StashKey[pytest.Item]()
 _CONTRACTS: Final = pytest.StashKey["dict[options.Options, Contract]"]()
 
 #: Property of a test report that tells of a sweep.
@@ -162,6 +163,13 @@ def _install(config: pytest.Config, engine: EagerEngine, app: Any) -> None:
     _uninstall(config)
     stack = config.stash[_INSTALLED] = ExitStack()
     stack.enter_context(engine.installed(app))
+    item = config.stash[_ITEM]
+    found = _options_of(item, config)
+    engine.limit = found.limit
+    engine.contract = _contract_of(found, config)
+    log = _log_of(item)
+    if log is not None:
+        log.know(app)
 
 
 def _uninstall(config: pytest.Config) -> None:
@@ -208,28 +216,30 @@ def pytest_fixture_setup(
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
-    """Install the engine before the fixtures of a test that uses it."""
+    """Install the engine before the fixtures of a test that uses it: they may run tasks."""
     for attached in _attached():
         # What was raised before is no fault of this test; it was logged.
         attached.told_of_listeners()
+    item.config.stash[_ITEM] = item
+    judging = sys.modules.get("pytest_taskprogress.engines.judging")
+    if judging is not None:
+        judging.recent.clear()
+    session = _session_of(item.config)
+    if session is not None:
+        from pytest_taskprogress.engines.judging import everywhere
+
+        log = item.stash[_LOG] = session.begin(item.nodeid)
+        everywhere[:] = [log.take]
     engine, app = _engine_of(item), _app_of(item)
     if engine is not None and app is not None:
         _install(item.config, engine, app)
-    result = yield
-    engine = _engine_of(item)
-    if engine is not None:
-        found = _options_of(item, item.config)
-        engine.limit = found.limit
-        engine.contract = _contract_of(found, item.config)
-        session = _session_of(item.config)
-        if session is not None:
-            item.stash[_LOG] = session.begin(item.nodeid, engine.app, engine.on_run)
-    return result
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test whose listeners raised, or a run that it left early."""
+    __tracebackhide__ = True
     engine = _engine_of(item)
     try:
         result = yield
@@ -237,17 +247,30 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         if engine is not None:
             # As properties of the test they reach the terminal from the processes of xdist too.
             item.user_properties.extend((_SWEEP, str(sweep)) for sweep in engine.sweeps)
-    if engine is not None:
-        engine.check_walks()
-        engine.check_contract()
-        engine.check_listeners()
     log = _log_of(item)
-    # The runs of a test under `@given` are others every time.
-    if log is not None and not hasattr(getattr(item, "obj", None), "hypothesis"):
-        log.check_golden()
+    try:
+        if engine is not None:
+            engine.check_walks()
+            engine.check_contract()
+            engine.check_listeners()
+        # The runs of a test under `@given` are others every time.
+        if log is not None and not hasattr(getattr(item, "obj", None), "hypothesis"):
+            log.check_golden()
+    except Exception as error:
+        if not isinstance(error, _told_whole()):
+            raise
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
     for attached in _attached():
         attached.check_listeners()
     return result
+
+
+def _told_whole() -> tuple[type[Exception], ...]:
+    """Errors whose text says everything: it is no line of the plugin that anybody looks for."""
+    from pytest_taskprogress.core.errors import GoldenError, TaskProgressWarning
+    from pytest_taskprogress.core.failed import CheckFailed
+
+    return CheckFailed, GoldenError, TaskProgressWarning
 
 
 def _attached() -> list[CeleryEngine]:
@@ -260,11 +283,11 @@ def _attached() -> list[CeleryEngine]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Tell what a test that failed has run."""
+    """Tell what a test that failed has run, in it or in its fixtures."""
     report = yield
     engine = _engine_of(item)
-    if call.when == "call":
-        told = _told_of_runs(item, engine, call)
+    if call.when == "call" or report.failed:
+        told = _told_of_runs(engine, call)
         if report.failed and told:
             report.sections.append(("taskprogress", told))
         if told and item.config.pluginmanager.hasplugin("html"):
@@ -272,9 +295,9 @@ def pytest_runtest_makereport(
 
             extra = pytest_html.extras.text(told, name="taskprogress")
             report.extras = [*getattr(report, "extras", []), extra]  # type: ignore[attr-defined]
-        log = _log_of(item)
-        if log is not None:
-            report.taskprogress = log.left  # type: ignore[attr-defined]
+    log = _log_of(item)
+    if log is not None and (log or engine is not None):
+        report.taskprogress = log.leave()  # type: ignore[attr-defined]
     if report.failed and call.when == "call":
         # Nobody raises them where the test has failed by itself.
         for each in [*_attached(), *([] if engine is None else [engine])]:
@@ -283,20 +306,20 @@ def pytest_runtest_makereport(
     return report
 
 
-def _told_of_runs(
-    item: pytest.Item, engine: EagerEngine | None, call: pytest.CallInfo[None]
-) -> str:
-    """What a test has run, on the fixture's engine, or on one that a fixture of its own made."""
-    eager = sys.modules.get("pytest_taskprogress.engines.eager")
-    if eager is None:
+def _told_of_runs(engine: EagerEngine | None, call: pytest.CallInfo[None]) -> str:
+    """What a test has run, on the fixture's engine, or on any other."""
+    judging = sys.modules.get("pytest_taskprogress.engines.judging")
+    if judging is None:
         return ""
     from pytest_taskprogress.report.explain import told_of_runs
 
-    values = [engine, *getattr(item, "funcargs", {}).values()]
-    engines = {id(each): each for each in values if isinstance(each, eager.EagerEngine)}
+    engines = dict.fromkeys([*([] if engine is None else [engine]), *judging.recent])
     error = None if call.excinfo is None else call.excinfo.value
     parts = []
-    for each in engines.values():
+    for each in engines:
+        if call.when != "call" and not each.history:
+            # Before or after the test: nobody has said that a task would run there.
+            continue
         last = each.sweeps[-1].last if each.sweeps else ""
         parts += [last, told_of_runs(each.runs, each.history, error, _width())]
     return "\n".join(filter(None, parts))

@@ -5,16 +5,18 @@ All of them take a run, a history, or a list of what was stored elsewhere; see `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Final, TypeVar, cast
 
-from pytest_taskprogress.checks.contract import check
+from pytest_taskprogress.checks.contract import Contract, check, told
 from pytest_taskprogress.checks.matchers import Matcher, progress
 from pytest_taskprogress.checks.matchers import state as state_of
 from pytest_taskprogress.checks.patterns import compile_pattern
 from pytest_taskprogress.checks.snapshots import normalised
 from pytest_taskprogress.checks.subjects import Judged, Subject, judged
+from pytest_taskprogress.core.errors import PatternError
 from pytest_taskprogress.core.failed import NOTHING_RAN, CheckFailed
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import ABORTED, TERMINAL_STATES
@@ -45,6 +47,8 @@ _S = TypeVar("_S")
 
 #: What an expectation of `assert_reached` and its like may be given by.
 _Wanted = str | Matcher
+#: Names of states, of which one is meant.
+_NAME: Final = re.compile(r"[\w-]+(\|[\w-]+)*")
 
 
 def _known(subject: Subject) -> Judged:
@@ -209,9 +213,13 @@ def assert_progress(
     if not reports:
         raise _fail(known, f"{known.name} reported no progress")
     if percents is not None:
-        wanted = list(percents)
         got = [each.percent for each in reports]
-        if got != wanted:
+        # What compares whole lists (approx, dirty-equals) need not be one.
+        given: object = percents
+        wanted = list(given) if isinstance(given, Iterable) else []
+        if got != (wanted if isinstance(given, Iterable) else given):
+            if not isinstance(given, Iterable):
+                raise _fail(known, f"{known.name}: percents are {as_repr(got)}", as_repr(given))
             shorter = min(len(got), len(wanted))
             differ = (i for i in range(shorter) if got[i] != wanted[i])
             first = next(differ, shorter)
@@ -239,14 +247,19 @@ def assert_no_progress(subject: Subject, **expected: object) -> None:
         raise _fail(known, f"{known.name} reported {what}", "none of it", at=found[:1])
 
 
-def _keeps(subject: _S, *rules: str, **figures: object) -> _S:
-    """Judge reports by rules; there must be some."""
+def _keeps(subject: _S, rule: str) -> _S:
+    """Judge reports by a rule; there must be some."""
     __tracebackhide__ = True
     known = _known(cast("Subject", subject))
     if not known.progress:
-        raise _fail(known, f"{known.name} reported no progress", f"some that is {rules[0]}")
+        raise _fail(known, f"{known.name} reported no progress", f"some that is {rule}")
     # Of a run, what the task stored that it stands for.
-    check(known.history, *rules, **figures)
+    ours = {id(each) for each in known.history}
+    violations = Contract().only(rule).violations(known.run or known.history)
+    violations = [each for each in violations if id(each.transition) in ours]
+    if violations:
+        at = [each.transition for each in violations]
+        raise _fail(known, f"{known.name} is not {rule}:\n{told(violations)}", at=at)
     return subject
 
 
@@ -266,10 +279,11 @@ def assert_complete(subject: _S) -> _S:
     """The last thing that was said of the progress is 100 %. Returns what was given."""
     __tracebackhide__ = True
     known = _known(cast("Subject", subject))
-    told = [each for each in known.stored if each.percent is not None]
-    if not told or (told[-1].percent or 0.0) < 100.0:  # noqa: PLR2004
-        came = f"{told[-1].percent:g} %" if told else "no percentage"
-        raise _fail(known, f"{known.name} ends at {came}", "100 %", at=told[-1:])
+    last = [each for each in known.stored if each.percent is not None][-1:]
+    # Sums of floats come near it.
+    if not last or not (last[0].percent or 0.0) >= 100.0 - 1e-6:
+        came = f"{last[0].percent:.8g} %" if last else "no percentage"
+        raise _fail(known, f"{known.name} ends at {came}", "100 %", at=last)
     return subject
 
 
@@ -278,10 +292,22 @@ def assert_complete(subject: _S) -> _S:
 
 def _wanted(state: str | Matcher, expected: dict[str, object]) -> Matcher:
     if isinstance(state, Matcher):
+        if expected:
+            message = f"{state!r} says itself what is expected, got {as_repr(expected)} beside it"
+            raise PatternError(message)
         return state
     # For the hint that a pattern gives on names that are not meant.
-    compile_pattern(state)
-    return state_of(state, **expected)
+    pattern = compile_pattern(state)
+    if not _NAME.fullmatch(str(pattern)):
+        message = (
+            f"expected one state, or several as 'FAILURE|REVOKED', got {pattern}: see assert_states"
+        )
+        raise PatternError(message)
+    names = str(state).split("|")
+    one_of = state_of(state, **expected)
+    if len(names) == 1:
+        return one_of
+    return Matcher(repr(one_of), lambda each: each.state in names, expected)
 
 
 def assert_reached(subject: Subject, state: _Wanted, **expected: object) -> Transition:
@@ -289,7 +315,7 @@ def assert_reached(subject: Subject, state: _Wanted, **expected: object) -> Tran
 
     Args:
         subject: A run, a history, or a list.
-        state: Its name; or a matcher, as `progress(percent=50)`.
+        state: Its name; several, as `"FAILURE|REVOKED"`; or a matcher, as `progress(percent=50)`.
         **expected: What came with it, as for `state()`.
 
     Returns:
@@ -319,7 +345,7 @@ def assert_final(subject: Subject, state: str | None = None, **expected: object)
 
     Args:
         subject: A run, a history, or a list.
-        state: Which one; None: any.
+        state: Which one, or several, as `"FAILURE|ABORTED"`; None: any.
         **expected: What came with it, as for `state()`: `result=10`.
 
     Returns:
@@ -351,6 +377,13 @@ def assert_not_final(subject: Subject) -> Transition:
     return last[0] if last else known.history[-1]
 
 
+def _last_of(known: Judged) -> Transition:
+    __tracebackhide__ = True
+    if not known.stored:
+        raise _fail(known, f"{known.name}: the backend dropped all that was written", "an end")
+    return known.stored[-1]
+
+
 def assert_aborted(subject: Subject, *, reports: int | None = None) -> Transition:
     """The task was aborted, and that is how it ended.
 
@@ -363,7 +396,7 @@ def assert_aborted(subject: Subject, *, reports: int | None = None) -> Transitio
     """
     __tracebackhide__ = True
     known = _known(subject)
-    last = known.stored[-1]
+    last = _last_of(known)
     if last.state != ABORTED:
         asked = known.run is not None and not known.run.aborts
         why = ": nobody asked it to abort" if asked else ""
@@ -384,7 +417,7 @@ def assert_not_aborted(subject: Subject) -> Transition:
     aborted = [each for each in known.stored if each.state == ABORTED]
     if aborted:
         raise _fail(known, f"{known.name} was aborted", "any other end", at=aborted[:1])
-    return known.stored[-1]
+    return _last_of(known)
 
 
 # -- how often, and when --------------------------------------------------------------------------
@@ -397,7 +430,7 @@ def assert_max_writes(subject: Subject, most: int) -> list[Transition]:
     reports = known.progress
     if len(reports) > most:
         headline = f"{known.name} wrote {len(reports)} reports"
-        raise _fail(known, headline, f"{most} at most", at=[reports[most]])
+        raise _fail(known, headline, f"{most} at most", at=reports[max(most, 0) :][:1])
     return reports
 
 
@@ -409,6 +442,9 @@ def assert_max_gap(subject: Subject, seconds: float) -> float:
     """
     __tracebackhide__ = True
     known = _known(subject)
+    if not any(each.uuid for each in known.history):
+        message = f"{known.name} has no times: expected a TaskRun, a History or transitions"
+        raise TypeError(message)
     gaps = [(each.at - before.at, each) for before, each in pairwise(known.stored)]
     gap, after = max(gaps, key=lambda each: each[0], default=(0.0, None))
     if gap > seconds:

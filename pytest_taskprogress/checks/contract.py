@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -10,14 +12,17 @@ from textwrap import indent
 from typing import Any, Final
 
 from pytest_taskprogress.checks.rules import RULES
-from pytest_taskprogress.checks.rules.base import ON, Rule, Violation
+from pytest_taskprogress.checks.rules.base import ON, Found, Rule, Violation
 from pytest_taskprogress.checks.subjects import Judged, Subject, TaskRecord, judged, tasks_of
 from pytest_taskprogress.core.errors import RuleError
 from pytest_taskprogress.core.failed import NOTHING_RAN, ContractViolated
-from pytest_taskprogress.core.messages import as_repr
-from pytest_taskprogress.core.transitions import Transition
+from pytest_taskprogress.core.messages import as_repr, as_text
 
 __all__ = ["Contract", "check"]
+
+#: What a rule may be called, so that it can be written as an argument of a marker.
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_NO_NAMES: Final = frozenset({"ignore", "limit", "strict"})
 
 
 @dataclass(frozen=True)
@@ -33,12 +38,20 @@ class Contract:
         figures: What rules go by, by name; else their default.
         ignored: Names of rules that are off.
         strict: Whether an engine raises what a run breaks, and does not only warn of it.
+        asked: Whether its rules were asked for by name, so that no marker switches them off.
     """
 
     rules: Mapping[str, Rule] = field(default_factory=lambda: RULES)
     figures: Mapping[str, Any] = field(default_factory=dict)
     ignored: frozenset[str] = frozenset()
     strict: bool = False
+    asked: bool = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The rules of this package are known wherever it is.
+        rules = [name if RULES.get(name) is rule else rule for name, rule in self.rules.items()]
+        state = (dict(self.figures), self.ignored, self.strict, self.asked)
+        return _made_again, (type(self), rules, *state)
 
     # -- changing it ------------------------------------------------------------------------------
 
@@ -52,6 +65,12 @@ class Contract:
         for rule in rules:
             if not isinstance(rule, Rule):
                 message = f"expected a Rule of pytest_taskprogress.checks, got {as_repr(rule)}"
+                raise RuleError(message)
+            if not _NAME.fullmatch(rule.name) or rule.name in _NO_NAMES:
+                message = (
+                    f"a rule cannot have the name {rule.name!r}: expected small letters and digits,"
+                    " in words with dashes between them"
+                )
                 raise RuleError(message)
             if known.get(rule.name, rule) is not rule:
                 message = f"there is a rule {rule.name!r} already: give yours another name"
@@ -102,12 +121,15 @@ class Contract:
             RuleError: If there is no such rule, or it needs a figure that it was not given.
         """
         rules = {rule.name: rule for rule in map(self.named, names)}
+        if not rules:
+            message = f"which rules? There are {', '.join(self.rules)}"
+            raise RuleError(message)
         for rule in rules.values():
             if rule.figure is not None and self._figure_of(rule) is None:
                 key = rule.name.replace("-", "_")
                 message = f"the rule {rule.name!r} needs a figure: {key}=... ({rule.figure.what})"
                 raise RuleError(message)
-        return replace(self, rules=rules, ignored=frozenset())
+        return replace(self, rules=rules, ignored=frozenset(), asked=True)
 
     def named(self, name: object) -> Rule:
         """The rule of a name; dashes may be written as underscores.
@@ -150,10 +172,9 @@ class Contract:
         for rule, figure in self.in_force:
             if rule.of_reports and not task.reports:
                 continue
-            for transition, message in rule.check(task, figure):
-                yield Violation(
-                    rule.name, task.name, message, transition, _source_of(transition, task)
-                )
+            found = list(_found_by(rule, task, figure))
+            if found:
+                yield from _violations_of(rule, task, found)
 
     def check(self, subject: Subject) -> None:
         """Raise what a subject breaks.
@@ -168,11 +189,15 @@ class Contract:
             raise ContractViolated(message, allow="A task that ignores its results stores nothing.")
         violations = self._violations(known)
         if violations:
-            raise violated(known, violations)
+            raise violated(known, violations, "" if self.asked else ways_out(violations))
 
 
-def _names(ignore: Iterable[str] | str) -> Iterable[str]:
-    return ignore.split(",") if isinstance(ignore, str) else ignore
+def _names(ignore: object) -> list[str]:
+    names = ignore.replace(",", " ").split() if isinstance(ignore, str) else ignore
+    if not isinstance(names, Iterable) or not all(isinstance(each, str) for each in names):
+        message = f"ignore= takes names of rules, got {as_repr(ignore)}"
+        raise RuleError(message)
+    return list(names)
 
 
 def _figure(rule: Rule, value: Any) -> Any:  # noqa: ANN401 - each rule has a figure of its own
@@ -190,16 +215,42 @@ def _figure(rule: Rule, value: Any) -> Any:  # noqa: ANN401 - each rule has a fi
         raise RuleError(message) from None
 
 
-def _source_of(transition: Transition | None, task: TaskRecord) -> Any:  # noqa: ANN401
-    """The line to look at: that of the write, or of the last report before it."""
-    if transition is not None and transition.source is not None:
-        return transition.source
-    before = [
-        each
-        for each in task.transitions
-        if each.source is not None and (transition is None or each.index < transition.index)
-    ]
-    return before[-1].source if before else None
+def _found_by(rule: Rule, task: TaskRecord, figure: Any) -> Iterable[Found]:  # noqa: ANN401
+    """What a rule finds; one that breaks is named: it need not be of this package."""
+    try:
+        for transition, message in rule.check(task, figure):
+            yield transition, str(message)
+    except Exception as error:
+        message = (
+            f"the rule {rule.name!r} broke on {task.name}: {type(error).__name__}:"
+            f" {as_text(error)};"
+            " its check yields pairs of a transition (or None) and a message"
+        )
+        raise RuleError(message) from error
+
+
+def _violations_of(rule: Rule, task: TaskRecord, found: list[Found]) -> Iterable[Violation]:
+    """With the line to look at: that of the write, or of the last report before it."""
+    sources = [(each.index, each.source) for each in task.transitions if each.source is not None]
+    indices = [index for index, _ in sources]
+    for transition, message in found:
+        source = None if transition is None else transition.source
+        if source is None and sources:
+            at = len(sources) if transition is None else bisect_left(indices, transition.index)
+            source = sources[at - 1][1] if at else None
+        yield Violation(rule.name, task.name, message, transition, source)
+
+
+def _made_again(
+    cls: type[Contract],
+    rules: list[str | Rule],
+    figures: dict[str, Any],
+    ignored: frozenset[str],
+    strict: bool,  # noqa: FBT001 - as pickle gives it
+    asked: bool,  # noqa: FBT001
+) -> Contract:
+    known = [RULES[each] if isinstance(each, str) else each for each in rules]
+    return cls({rule.name: rule for rule in known}, figures, ignored, strict, asked)
 
 
 def _everything(known: Judged) -> Any:  # noqa: ANN401
@@ -210,7 +261,7 @@ def _everything(known: Judged) -> Any:  # noqa: ANN401
 _MOST: Final = 5
 
 
-def violated(known: Judged, violations: list[Violation]) -> ContractViolated:
+def violated(known: Judged, violations: list[Violation], allow: str) -> ContractViolated:
     """The error that tells of violations."""
     transitions = _everything(known)
     positions = {id(each): position for position, each in enumerate(transitions)}
@@ -219,7 +270,7 @@ def violated(known: Judged, violations: list[Violation]) -> ContractViolated:
         f"{known.name} breaks its contract:\n{told(violations)}",
         transitions=transitions,
         at=sorted(marked),
-        allow=ways_out(violations),
+        allow=allow,
     )
     error.violations = tuple(violations)
     error.run = known.run
@@ -265,4 +316,5 @@ def check(subject: Subject, *names: str, **figures: Any) -> None:  # noqa: ANN40
 def choose(contract: Contract, names: tuple[str, ...], figures: Mapping[str, Any]) -> Contract:
     """A contract as somebody asks for it: some rules by name, some with a figure."""
     contract = contract.having(**figures)
-    return contract.only(*names, *figures) if names else contract
+    given = [name for name, value in figures.items() if value is not None and value is not False]
+    return contract.only(*names, *given) if names else contract

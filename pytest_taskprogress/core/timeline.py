@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pytest_taskprogress.core.messages import as_line, columns
-from pytest_taskprogress.core.transitions import Transition
+from pytest_taskprogress.core.transitions import Source, Transition
 
-__all__ = ["MARK", "timeline"]
+__all__ = ["HEAD", "MARK", "file_and_line", "timeline"]
 
 #: Before a line that is pointed at.
 MARK: Final = ">"
@@ -18,10 +18,17 @@ _AROUND: Final = 5
 #: How many marked places are shown.
 _MARKS: Final = 3
 _BAR: Final = 8
-#: Columns of a terminal: what a message, a task's name and a file's need to be of any use.
-_MESSAGE: Final = 10
-_NAME: Final = 12
-_SOURCE: Final = 16
+#: What is given up where a line is too long, in this order: to how many columns of a terminal.
+_LEAST: Final = (
+    ("text", 10),
+    ("source", 16),
+    ("task", 12),
+    ("states", 22),
+    ("bar", 0),  # the percentage is still there
+    ("source", 11),
+    ("task", 8),
+    ("states", 20),
+)
 
 
 class _Row(NamedTuple):
@@ -36,7 +43,9 @@ class _Row(NamedTuple):
     source: str
 
 
-_HEAD: Final = _Row("", "#", "seconds", "task", "old -> new", "progress", "", "message", "line")
+#: What the head of a timeline has, and no other text.
+HEAD: Final = "old -> new"
+_HEAD: Final = _Row("", "#", "seconds", "task", HEAD, "progress", "", "message", "line")
 #: What is aligned to the right.
 _NUMBERS: Final = frozenset({"number", "seconds", "percent"})
 
@@ -110,13 +119,19 @@ def _row(each: Transition, mark: str) -> _Row:
         bar="" if percent is None else _bar(percent),
         percent="" if percent is None else f"{percent:.5g}%",
         text="  ".join(note for note in notes if note),
-        source=str(each.source or "").replace("\\", "/").rpartition("/")[2],
+        source="" if each.source is None else file_and_line(each.source),
     )
+
+
+def file_and_line(source: Source) -> str:
+    """A line of code as it is shown: with the name of its file, and not where that is."""
+    return str(source).replace("\\", "/").rpartition("/")[2]
 
 
 def _bar(percent: float) -> str:
     # Full only at the end, and begun with the first step.
-    filled = 0 if percent <= 0 else max(1, int(min(percent, 100.0) / 100.0 * _BAR))
+    # NaN is not more than 0 either.
+    filled = max(1, int(min(percent, 100.0) / 100.0 * _BAR)) if percent > 0 else 0
     return "#" * filled + "-" * (_BAR - filled)
 
 
@@ -132,12 +147,17 @@ def _aligned(rows: list[_Row], width: int) -> list[str]:
     if not any(row.bar for row in rows[1:]):
         widths["bar"] = widths["percent"] = 0
     widths["mark"] = len(MARK)
-    # What is not needed is given up in this order.
-    for name, least in (("text", _MESSAGE), ("source", _SOURCE), ("task", _NAME), ("states", 22)):
-        excess = sum(widths.values()) + sum(map(bool, widths.values())) - 1 - width
+    wanted = widths["text"]
+    for name, least in _LEAST:
+        excess = _total(widths) - width
         if excess > 0:
-            widths[name] = min(widths[name], max(least, widths[name] - excess))
-    return [_line(row, widths) for row in rows]
+            widths[name] = min(widths[name], max(least, widths[name] - excess) if least else 0)
+    widths["text"] = min(wanted, widths["text"] + max(0, width - _total(widths)))
+    return [as_line(_line(row, widths), width) for row in rows]
+
+
+def _total(widths: Mapping[str, int]) -> int:
+    return sum(widths.values()) + sum(map(bool, widths.values())) - 1
 
 
 def _line(row: _Row, widths: dict[str, int]) -> str:

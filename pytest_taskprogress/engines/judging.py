@@ -6,23 +6,29 @@ import warnings
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from pytest_taskprogress.checks.contract import Contract, told, violated, ways_out
 from pytest_taskprogress.checks.rules.base import Violation
 from pytest_taskprogress.checks.subjects import judged
 from pytest_taskprogress.core.callsite import frame_outside
 from pytest_taskprogress.core.errors import TaskProgressWarning
-from pytest_taskprogress.core.failed import ContractViolated
 from pytest_taskprogress.engines.run import TaskRun
 
-__all__ = ["PUBLISHERS", "Judging"]
+__all__ = ["PUBLISHERS", "Judging", "everywhere", "recent"]
 
 #: Frames of these packages publish on behalf of somebody; the first one above them is the source.
 PUBLISHERS: Final = ("celery.", "contextlib", "kombu.", "pytest_taskprogress.")
 
 #: How many runs are kept for who asks what happened.
 _KEPT: Final = 20
+
+
+#: Engines that were installed, or ran something; cleared by whoever wants to know which of them do.
+recent: Final[WeakKeyDictionary[Any, None]] = WeakKeyDictionary()
+#: Who is told of the runs of all engines: which of them, and the run.
+everywhere: Final[list[Callable[[Any, TaskRun], object]]] = []
 
 
 class Judging:
@@ -33,13 +39,17 @@ class Judging:
         runs: The last ones.
         told: Who is told of each run.
         errors: What is still to be raised: of runs that nobody called.
+
+    Args:
+        owner: The engine.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, owner: object) -> None:
+        self._owner = owner
         self.contract = Contract()
         self.runs: deque[TaskRun] = deque(maxlen=_KEPT)
         self.told: list[Callable[[TaskRun], object]] = []
-        self.errors: list[ContractViolated] = []
+        self.errors: list[Exception] = []
 
     def judge(self, run: TaskRun, *, called: bool) -> TaskRun:
         """Judge a run; returns it, with what it breaks.
@@ -56,14 +66,23 @@ class Judging:
         if violations:
             run = replace(run, violations=tuple(violations))
         self.runs.append(run)
+        recent[self._owner] = None
         for tell in self.told:
             tell(run)
+        for tell_of in everywhere:
+            tell_of(self._owner, run)
         if not violations:
             return run
         if not self.contract.strict:
-            _warn(run, violations)
+            try:
+                _warn(run, violations)
+            except TaskProgressWarning as warning:
+                # A filter makes it an error: not in the midst of code that publishes, either.
+                if called:
+                    raise
+                self.errors.append(warning)
             return run
-        error = violated(judged(run), violations)
+        error = violated(judged(run), violations, ways_out(violations))
         if called:
             raise error
         self.errors.append(error)
@@ -74,7 +93,10 @@ class Judging:
 
         Raises:
             ContractViolated: If the contract is strict, and a run broke it.
+            TaskProgressWarning: The same, if a filter makes warnings errors.
         """
+        __tracebackhide__ = True
+        __tracebackhide__ = True
         errors, self.errors = self.errors, []
         if errors:
             raise errors[0]

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from pytest_taskprogress.checks.contract import Contract, choose
 from pytest_taskprogress.checks.patterns import Match, compile_pattern
 from pytest_taskprogress.checks.rules.base import Violation
 from pytest_taskprogress.checks.snapshots import snapshot
 from pytest_taskprogress.core.aborts import AbortRequest
-from pytest_taskprogress.core.messages import as_line
+from pytest_taskprogress.core.messages import as_line, as_text
 from pytest_taskprogress.core.starts import Start
-from pytest_taskprogress.core.states import RETRY
-from pytest_taskprogress.core.timeline import timeline
+from pytest_taskprogress.core.states import ABORTED, RETRY
+from pytest_taskprogress.core.timeline import file_and_line, timeline
 from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.scenario import Event
 
 __all__ = ["TaskRun"]
+
+
+#: Columns of a terminal that a headline takes at most.
+_HEADLINE: Final = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,9 +174,13 @@ class TaskRun:
     @property
     def headline(self) -> str:
         """What was run, and what came of it, in one line."""
-        under = f", under {', '.join(map(repr, self.under))}" if self.under else ""
         name = f"{self.name or 'canvas'}[{self.task_id}]"
-        return as_line(f"{name} {self.state} after {self.elapsed:g} s{under}")
+        told = f"{name} {self.state} after {self.elapsed:g} s"
+        if self.exception is not None and self.state != ABORTED:
+            told += f": {type(self.exception).__name__}: {as_text(self.exception)}"
+        if self.under:
+            told += f", under {', '.join(map(repr, self.under))}"
+        return as_line(told, _HEADLINE)
 
     def timeline(self, *, width: int = 80) -> str:
         """What happened, a line for each transition of all tasks; long ones are cut.
@@ -187,7 +195,7 @@ class TaskRun:
         """What happened between transitions: the position of the next one, and what it was."""
         return {
             sum(each.index < abort.index for each in self.history): "asked to abort"
-            + (f", at {abort.source}" if abort.source else "")
+            + (f", at {file_and_line(abort.source)}" if abort.source else "")
             for abort in self.aborts
         }
 

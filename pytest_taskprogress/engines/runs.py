@@ -73,7 +73,7 @@ class Runs(Plays, Surfaced):
         # Not as a registered listener: whoever resets a notifier means the others.
         surface.first = self._keep
         surface.name_of = self._name_of
-        self._judging = Judging()
+        self._judging = Judging(self)
         self._aborts: list[AbortRequest] = []
         self._asked: set[str] = set()
         self._checks: Counter[str] = Counter()
@@ -169,6 +169,8 @@ class Runs(Plays, Surfaced):
         Raises:
             ContractViolated: If the contract is strict, and such a run broke it.
         """
+        __tracebackhide__ = True
+        __tracebackhide__ = True
         self._judging.check()
 
     def _judge_published(self) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from pytest_taskprogress.core.failed import NOTHING_RAN, CheckFailed
 from pytest_taskprogress.core.messages import as_text
-from pytest_taskprogress.core.timeline import timeline
+from pytest_taskprogress.core.timeline import HEAD, timeline
 from pytest_taskprogress.core.transitions import Column, History, Transition
 
 __all__ = ["difference", "told_of_runs"]
-
-#: Before the transitions where they are shown with a comparison.
-SHOWN: Final = "What was stored:"
 
 
 class _Mismatch(Protocol):
@@ -51,14 +48,14 @@ def told_of_runs(
         error: What the test failed with; what it shows itself is not shown again.
         width: Columns of the terminal.
     """
-    if isinstance(error, CheckFailed) and error.transitions:
+    if isinstance(error, CheckFailed) and (error.transitions or NOTHING_RAN in error.headline):
         return ""
     if not runs:
         lines = timeline(history, width=width) if history else [NOTHING_RAN.capitalize()]
         return "\n".join(lines)
     *before, last = runs
     lines = [f"before: {each.headline}" for each in before[-5:]]
-    if error is not None and SHOWN in as_text(error):
+    if error is not None and HEAD in as_text(error):
         return "\n".join([*lines, last.headline])
     mismatch = last.mismatches[-1] if last.mismatches else None
     lines.append(last.headline)
@@ -94,6 +91,6 @@ def difference(values: Column[Any], expected: Sequence[Any], width: int) -> list
     got = repr(values[at]) if at < len(values) else "nothing more"
     return [
         f"First difference at [{at}]: expected {want}, got {got}",
-        SHOWN,
+        "What was stored:",
         *timeline(values.transitions, at=[at], width=width),
     ]

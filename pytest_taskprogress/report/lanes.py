@@ -99,8 +99,14 @@ class Lane:
     marks: list[Mark]
 
 
-def lane(task: Task, axis: Axis) -> Lane:
-    """Draw a task."""
+def lane(task: Task, axis: Axis, happenings: Sequence[Happening] = ()) -> Lane:
+    """Draw a task.
+
+    Args:
+        task: A task of a run.
+        axis: That of the run.
+        happenings: What was done to the whole run, if this lane is to show it.
+    """
     return Lane(
         name=task.short,
         title=task.name if task.name != task.short else "",
@@ -110,7 +116,7 @@ def lane(task: Task, axis: Axis) -> Lane:
         look=state_class(task.state),
         segments=list(_segments(task, axis)),
         curves=list(_curves(task, axis)),
-        marks=list(_marks(task, axis))[:_MOST_MARKS],
+        marks=list(_marks(task, axis, happenings))[:_MOST_MARKS],
     )
 
 
@@ -136,34 +142,35 @@ def _end(stored: Sequence[Write], position: int, axis: Axis) -> float:
 
 
 def _curves(task: Task, axis: Axis) -> Iterator[str]:
-    """A curve for each attempt."""
-    to_middle = 0.0 if axis.by_time else axis.slot / 2
+    """A curve for each attempt; what was reported last holds to the end of it."""
+    stored = [write for write in task.writes if write.stored]
     points: list[Point] = []
-    for write in task.writes:
+    end = 0.0
+    for position, write in enumerate(stored):
         if write.is_retry and points:
-            yield area(points)
+            yield area([*points, (axis.x(write), points[-1][1])])
             points = []
-        if write.percent is not None and write.stored:
-            points.append((axis.x(write) + to_middle, write.percent))
+        if write.percent is not None:
+            points.append((axis.x(write), write.percent))
+        end = _end(stored, position, axis)
     if points:
-        yield area(points)
+        yield area([*points, (end, points[-1][1])])
 
 
-def _marks(task: Task, axis: Axis) -> Iterator[Mark]:
-    for each in task.happenings:
+def _marks(task: Task, axis: Axis, happenings: Sequence[Happening]) -> Iterator[Mark]:
+    for each in (*happenings, *task.happenings):
         yield _mark(each.look, axis.x(each), f"{each.what}, at {duration(each.at)} s")
     if task.gap < len(task.writes) and task.left_out:
         x = axis.x(task.writes[task.gap])
         yield _mark("g", x, f"{task.left_out:,} writes left out")
-    to_middle = 0.0 if axis.by_time else axis.slot / 2
     for write in task.writes:
-        x = axis.x(write) + to_middle
+        x = axis.x(write)
         if not write.stored:
             yield _mark("d", x, f"{write.state}, dropped by the backend")
         elif write.is_retry:
             yield _mark("y", x, f"retry {write.error}".rstrip())
         elif write.state in TERMINAL_STATES:
-            yield _mark(write.look, x, f"{write.state} {write.error}".rstrip())
+            yield _mark(write.look, x + axis.slot / 2, f"{write.state} {write.error}".rstrip())
 
 
 def _mark(look: str, x: float, title: str) -> Mark:

@@ -29,8 +29,10 @@ except ImportError as error:
 __all__ = ["render", "write"]
 
 _TITLE: Final = "Task progress"
-#: A page of so many runs is laid out at once, and printed with everything open.
-_SMALL: Final = 200
+#: A page of no more runs is printed with everything open.
+_PRINTED_IN_FULL: Final = 200
+#: Of a page of more, only what is on the screen is laid out.
+_LAID_OUT: Final = 2_000
 
 
 def render(data: Mapping[str, Any]) -> str:
@@ -64,6 +66,7 @@ def _parts(data: Mapping[str, Any]) -> Iterator[str]:
     versions = mapping(data.get("versions"))
     cases = cases_of(data)
     summary = summary_of(cases)
+    listed = sum(max(len(case.runs), 1) for case in cases)
     style, script = _source(environment, "page.css"), _source(environment, "page.js")
     return environment.get_template("page.html.jinja").generate(
         title=text(data.get("title")) or _TITLE,
@@ -72,7 +75,8 @@ def _parts(data: Mapping[str, Any]) -> Iterator[str]:
         cases=cases,
         summary=summary,
         reach=reach_of(data.get("reach")),
-        is_small=sum(len(case.runs) for case in cases) <= _SMALL,
+        printed_in_full=listed <= _PRINTED_IN_FULL,
+        is_large=listed > _LAID_OUT,
         # Ours, and no template: what a task wrote never comes into them.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704

@@ -11,7 +11,7 @@ from pytest_taskprogress.report.lanes import Axis, Lane, lane
 from pytest_taskprogress.report.looks import state_class
 from pytest_taskprogress.report.rows import Note, Row, rows
 from pytest_taskprogress.report.untrusted import duration, items, text, whole
-from pytest_taskprogress.report.writes import Task, happenings_of, tasks_of
+from pytest_taskprogress.report.writes import Happening, Task, happenings_of, tasks_of
 
 __all__ = ["Finding", "Run", "run_of"]
 
@@ -108,16 +108,20 @@ def run_of(record: Mapping[str, Any], number: int, *, is_detailed: bool, is_open
         rules=[_rule(each) for each in findings],
         alike=max(whole(record.get("alike"), 1), 1),
         axis=axis.label if axis else "",
-        lanes=_lanes(tasks, axis) if axis else (),
+        lanes=_lanes(tasks, axis, happenings) if axis else (),
         rows=rows(tasks, happenings) if axis else (),
         is_detailed=is_detailed,
         is_open=is_open,
     )
 
 
-def _lanes(tasks: Sequence[Task], axis: Axis) -> list[Lane | Gap]:
+def _lanes(tasks: Sequence[Task], axis: Axis, happenings: Sequence[Happening]) -> list[Lane | Gap]:
+    """A lane for each task; the first one shows what was done to all of them."""
     chosen = shown(tasks, _MOST_TASKS, lambda task: state_class(task.state) != "s")
-    return [each if isinstance(each, Gap) else lane(each, axis) for each in chosen]
+    return [
+        each if isinstance(each, Gap) else lane(each, axis, () if number else happenings)
+        for number, each in enumerate(chosen)
+    ]
 
 
 def _finding(record: Mapping[str, Any], names: Mapping[str, str]) -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -18,6 +19,8 @@ from pytest_taskprogress.report.records import Recorder, record_of
 
 __all__ = ["RunLog", "Session"]
 
+#: What became of histories that were kept.
+_RECORDED: Final = "recorded"
 #: What a page names, so that one can tell later what it was made with.
 _PACKAGES: Final = ("celery", "hypothesis", "pytest", "pytest-taskprogress")
 
@@ -42,24 +45,39 @@ class _Options(Protocol):
 class RunLog:
     """The runs of one test, in the process that makes them.
 
-    Attributes:
-        left: What the report of the test takes to the session: plain values.
-
     Args:
         nodeid: Of the test.
         options: What is asked for.
-        left: What is known before.
+        sites_of: Finds what an app's tasks report, where nobody has looked before.
     """
 
-    def __init__(self, nodeid: str, options: _Options, left: dict[str, Any]) -> None:
+    def __init__(
+        self, nodeid: str, options: _Options, sites_of: Callable[[Any], dict[str, Any]]
+    ) -> None:
         self._nodeid = nodeid
         self._options = options
+        self._sites_of = sites_of
         self._recorder = Recorder()
         self._golden: list[Recorded] = []
-        self.left = {**left, "runs": self._recorder.runs}
+        self._left: dict[str, Any] = {}
 
-    def take(self, run: Any) -> None:  # noqa: ANN401 - a TaskRun, of a floor above
-        """Take a run that is over."""
+    def __bool__(self) -> bool:
+        """Whether there is anything to be told."""
+        return bool(self._left or self._recorder.runs)
+
+    def know(self, app: Any) -> None:  # noqa: ANN401 - a Celery app
+        """Find what the tasks of an app report."""
+        self._left.update(self._sites_of(app))
+
+    def leave(self) -> dict[str, Any]:
+        """What the report of a phase of the test takes to the session: plain values."""
+        left, self._left = {**self._left, "runs": self._recorder.runs}, {}
+        self._recorder = Recorder()
+        return left
+
+    def take(self, engine: Any, run: Any) -> None:  # noqa: ANN401 - of a floor above
+        """Take a run of an engine, which is over."""
+        self.know(engine.app)
         if self._options.looks_back:
             self._recorder.keep(run)
         if self._options.record or self._options.replay:
@@ -74,21 +92,22 @@ class RunLog:
             GoldenError: If those that were kept cannot be read, or these not be written.
         """
         __tracebackhide__ = True
-        if not self._golden:
-            return
-        if self._options.record:
+        if self._options.record and self._golden:
             write_golden(self._options.record, self._nodeid, self._golden)
+            self._left["golden"] = [_RECORDED, ""]
         if self._options.replay:
             directory = self._options.replay
-            verdict = compare(read_golden(directory, self._nodeid), self._golden)
+            golden = read_golden(directory, self._nodeid)
+            if golden is None and not self._golden:
+                return
+            verdict = compare(golden, self._golden)
+            self._left["golden"] = [verdict.change.value, verdict.text]
             if verdict.change is Change.CHANGED:
                 raise CheckFailed(
                     str(verdict),
                     expected=f"what was recorded in {directory}",
                     allow=f"To keep what is new: --taskprogress-record={directory}",
                 )
-            if verdict.change is not Change.SAME:
-                self.left["golden"] = str(verdict)
 
 
 class Session:
@@ -108,50 +127,43 @@ class Session:
         self._sites_of = sites_of
         self._apps: set[int] = set()
         self._tests: dict[str, dict[str, Any]] = {}
-        self._golden: list[tuple[str, str]] = []
+        self._golden: list[tuple[str, str, str]] = []
         self._reach = Reach()
         self._error = ""
 
     # -- in the process that runs tests -----------------------------------------------------------
 
-    def begin(self, nodeid: str, app: Any, on_run: list[Any]) -> RunLog:  # noqa: ANN401
-        """Begin to take the runs of a test.
+    def begin(self, nodeid: str) -> RunLog:
+        """Begin to take the runs of a test, and of its fixtures."""
+        return RunLog(nodeid, self._options, self._new_sites)
 
-        Args:
-            nodeid: Of the test.
-            app: The Celery app whose tasks it runs.
-            on_run: Who is told of runs by the engine.
-        """
-        left: dict[str, Any] = {}
-        if self._options.looks_back and id(app) not in self._apps:
-            self._apps.add(id(app))
-            left = self._sites_of(app)
-        log = RunLog(nodeid, self._options, left)
-        on_run[:] = [log.take]
-        return log
+    def _new_sites(self, app: Any) -> dict[str, Any]:  # noqa: ANN401 - a Celery app
+        if not self._options.looks_back or id(app) in self._apps:
+            return {}
+        self._apps.add(id(app))
+        return self._sites_of(app)
 
     # -- hooks ------------------------------------------------------------------------------------
 
     def pytest_runtest_logreport(self, report: Any) -> None:  # noqa: ANN401 - pytest's
-        """Take what a test left; that its teardown failed comes later."""
+        """Take what a test left, in each of its phases."""
         left = getattr(report, "taskprogress", None)
-        if self._is_worker or (
-            left is None and not (report.failed and report.nodeid in self._tests)
-        ):
+        if self._is_worker or left is None:
             return
         test = self._tests.setdefault(report.nodeid, {"nodeid": report.nodeid, "runs": []})
-        if report.when == "call" or report.failed:
+        if report.when == "call" or not report.passed:
             test["outcome"] = report.outcome
-            test["failure"] = report.longreprtext if report.failed else None
+        if report.failed:
+            # Of a test that fails, and so does its teardown: both.
+            failures = filter(None, [test.get("failure"), report.longreprtext])
+            test["failure"] = "\n\n".join(failures)
         test["duration"] = test.get("duration", 0.0) + report.duration
-        if left is None:
-            return
         test["runs"] += left["runs"]
         for run in left["runs"]:
             self._reach.add(run)
         self._reach.add_sites(left.get("sites", ()), left.get("abortable", ()))
         if "golden" in left:
-            self._golden.append((report.nodeid, left["golden"]))
+            self._golden.append((report.nodeid, *left["golden"]))
 
     def pytest_sessionfinish(self, session: Any) -> None:  # noqa: ANN401
         """Write the page, and fail if too little was reached."""
@@ -167,8 +179,14 @@ class Session:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:  # noqa: ANN401
         """Tell of it."""
-        for nodeid, told in self._golden:
-            terminalreporter.write_line(f"taskprogress: {nodeid}: {told}")
+        if self._options.record or self._options.replay:
+            counts = Counter(change for _, change, _ in self._golden)
+            told = ", ".join(f"{count} {change}" for change, count in sorted(counts.items()))
+            where = self._options.record or self._options.replay
+            terminalreporter.write_line(f"taskprogress: golden histories in {where}: {told or 0}")
+            for nodeid, change, text in self._golden:
+                if change in (Change.FIXED.value, Change.NEW.value):
+                    terminalreporter.write_line(f"  {change} {nodeid}: {text}")
         if self._options.coverage:
             terminalreporter.section("transition coverage")
             for line in self._reach.lines(min(terminalreporter._tw.fullwidth, 120)):  # noqa: SLF001
