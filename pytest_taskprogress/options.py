@@ -88,7 +88,9 @@ class Setting:
         in_marker: Whether `@pytest.mark.taskprogress(NAME=...)` may set it.
         is_flag: Whether it has no value on the command line.
         is_figure: Whether it is one of `Options.figures`, and no field of its own.
-        adds: Whether a marker adds to what was said before, and does not replace it.
+        adds: Whether it is a list, to which a marker adds.
+        is_path: Whether it is a file or a directory.
+        metavar: What stands for its value in `--help`; empty: its name.
     """
 
     name: str
@@ -98,6 +100,8 @@ class Setting:
     is_flag: bool = False
     is_figure: bool = False
     adds: bool = False
+    is_path: bool = False
+    metavar: str = ""
 
     @property
     def flag(self) -> str:
@@ -142,13 +146,13 @@ def _switch(value: Any) -> bool:
 
 
 def _names(value: Any) -> tuple[str, ...]:
-    names = value.replace(",", " ").split() if isinstance(value, str) else value
+    names = [value] if isinstance(value, str) else value
     if not isinstance(names, (list, tuple, set, frozenset)) or not all(
         isinstance(each, str) for each in names
     ):
         message = "expected names of rules"
         raise ValueError(message)
-    return tuple(names)
+    return tuple(name for each in names for name in each.replace(",", " ").split())
 
 
 def _path(value: Any) -> str:
@@ -233,7 +237,13 @@ SETTINGS: Final = (
         " judged)",
     ),
     _of_rule("described", "characters of a description at least (default: not judged)"),
-    Setting("report", _path, "write an HTML page of all tests and their runs to this file"),
+    Setting(
+        "report",
+        _path,
+        "write an HTML page of all tests and their runs to this file",
+        is_path=True,
+        metavar="FILE",
+    ),
     Setting(
         "coverage",
         _switch,
@@ -244,9 +254,22 @@ SETTINGS: Final = (
         "fail_under",
         _percent,
         "fail if transition coverage is less than this, in percent",
+        metavar="PERCENT",
     ),
-    Setting("record", _path, "keep the histories of all tests in this directory, as golden ones"),
-    Setting("replay", _directory, "compare the histories of all tests with those kept there"),
+    Setting(
+        "record",
+        _path,
+        "keep the histories of all tests in this directory, as golden ones",
+        is_path=True,
+        metavar="DIR",
+    ),
+    Setting(
+        "replay",
+        _directory,
+        "compare the histories of all tests with those kept there",
+        is_path=True,
+        metavar="DIR",
+    ),
 )
 
 _MARKER: Final = "@pytest.mark.taskprogress"
@@ -261,9 +284,10 @@ def add_options(parser: pytest.Parser) -> None:
                 setting.flag, dest=setting.key, action="store_const", const=True, help=setting.help
             )
         else:
-            metavar = setting.name.upper()
+            metavar = setting.metavar or setting.name.upper()
             group.addoption(setting.flag, dest=setting.key, metavar=metavar, help=setting.help)
-        parser.addini(setting.key, setting.help)
+        kind: Any = "bool" if setting.is_flag else "args" if setting.adds else None
+        parser.addini(setting.key, setting.help, type=kind, default=None)
 
 
 def of_config(config: pytest.Config) -> Options:
@@ -273,16 +297,33 @@ def of_config(config: pytest.Config) -> Options:
         pytest.UsageError: If a value is not valid; names those that are.
     """
     options = Options()
+    here, there = config.invocation_params.dir, (config.inipath or config.rootpath / "ini").parent
     for setting in SETTINGS:
-        flag, ini = config.getoption(setting.key), config.getini(setting.key)
+        flag, ini = config.getoption(setting.key), _ini(config, setting)
         if flag is not None:
-            options = _set(options, setting, flag, setting.flag)
-        elif ini not in ("", None):
+            options = _set(options, setting, _based(setting, flag, here), setting.flag)
+        elif ini not in ("", None, []):
+            ini = _based(setting, ini, there)
             options = _set(options, setting, ini, f"ini option {setting.key}")
     if options.record and options.replay:
         message = "--taskprogress-record and --taskprogress-replay: one at a time"
         raise pytest.UsageError(message)
     return options
+
+
+def _ini(config: pytest.Config, setting: Setting) -> Any:
+    try:
+        return config.getini(setting.key)
+    except ValueError as error:
+        message = f"ini option {setting.key}: {error}"
+        raise pytest.UsageError(message) from None
+
+
+def _based(setting: Setting, value: Any, base: Path) -> Any:
+    """A path from where it was written: a test may change the working directory."""
+    if not setting.is_path or not isinstance(value, str) or not value.strip():
+        return value
+    return str(base / Path(value.strip()).expanduser())
 
 
 def with_marker(
@@ -309,6 +350,10 @@ def with_marker(
     if args:
         message = f"{_MARKER} takes keyword arguments only ({', '.join(known)}), got {args!r}"
         raise pytest.UsageError(message)
+    # A figure that is given here is meant, whatever is ignored further away.
+    meant = {key.replace("_", "-") for key, value in arguments.items() if value is not False}
+    ignored = [each for each in options.ignore if each.replace("_", "-") not in meant]
+    options = replace(options, ignore=tuple(ignored))
     for name, value in arguments.items():
         if name not in known:
             from difflib import get_close_matches

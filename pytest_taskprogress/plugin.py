@@ -33,7 +33,7 @@ _INSTALLED: Final = pytest.StashKey[ExitStack]()
 _SESSION: Final = pytest.StashKey["Session"]()
 _LOG: Final = pytest.StashKey["RunLog"]()
 _ITEM: Final = pytest.StashKey[pytest.Item]()
-_CONTRACTS: Final = pytest.StashKey["dict[options.Options, Contract]"]()
+_CONTRACTS: Final = pytest.StashKey["dict[object, Contract]"]()
 
 #: Property of a test report that tells of a sweep.
 _SWEEP: Final = "taskprogress_sweep"
@@ -63,11 +63,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_CONTRACTS] = {}
     config.pluginmanager.register(Colours(config))
     if found.looks_back or found.record or found.replay:
-        from pytest_taskprogress.report.session import Session
-
-        is_worker = hasattr(config, "workerinput")
-        config.stash[_SESSION] = Session(found, is_worker=is_worker, sites_of=_sites_of)
+        config.stash[_SESSION] = _new_session(config, found)
         config.pluginmanager.register(config.stash[_SESSION])
+
+
+def _new_session(config: pytest.Config, found: options.Options) -> Session:
+    from pytest_taskprogress.core.errors import TaskProgressError
+    from pytest_taskprogress.report.session import Session
+
+    is_worker = hasattr(config, "workerinput")
+    if found.report and not is_worker:
+        try:
+            from pytest_taskprogress.report import page  # noqa: F401 - at once, and not at the end
+        except TaskProgressError as error:
+            raise pytest.UsageError(str(error)) from None
+    return Session(found, is_worker=is_worker, root=str(config.rootpath), sites_of=_sites_of)
 
 
 def _sites_of(app: Any) -> dict[str, Any]:
@@ -80,33 +90,47 @@ def _sites_of(app: Any) -> dict[str, Any]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Check every marker before the first test runs."""
     if config.stash[_OPTIONS].judges:
-        _contract_of(config.stash[_OPTIONS], config)
+        config.stash[_OPTIONS].contract(_rules_of(config.hook))
     for item in items:
-        if any(item.iter_markers("taskprogress")):
-            found = _options_of(item, config)
-            if found.judges:
-                _contract_of(found, config)
+        is_marked = any(item.iter_markers("taskprogress"))
+        if is_marked or "taskprogress" in getattr(item, "fixturenames", ()):
+            try:
+                found, rules = _options_of(item), _rules_of(item.ihook)
+                if found.judges or rules:
+                    _contract_of(found, rules, config)
+            except pytest.UsageError as error:
+                message = f"{item.nodeid}: {error}"
+                raise pytest.UsageError(message) from None
 
 
-def _options_of(item: pytest.Item, config: pytest.Config) -> options.Options:
-    found = config.stash[_OPTIONS]
+def _options_of(item: pytest.Item) -> options.Options:
+    found = item.config.stash[_OPTIONS]
     # The closest marker is applied last.
     for marker in reversed(list(item.iter_markers("taskprogress"))):
-        rules = [rule.name for rule in _rules_of(config)]
+        rules = [rule.name for rule in _rules_of(item.ihook) if hasattr(rule, "name")]
         found = options.with_marker(found, marker.kwargs, marker.args, rules)
     return found
 
 
-def _rules_of(config: pytest.Config) -> list[Any]:
-    """The rules of third parties."""
-    return [rule for rules in config.hook.pytest_taskprogress_rules() for rule in rules]
+def _rules_of(hook: Any) -> list[Any]:
+    """The rules of third parties: of plugins, and of the conftest.py files above a test."""
+    given = hook.pytest_taskprogress_rules()
+    for rules in given:
+        if not isinstance(rules, (list, tuple)):
+            message = f"pytest_taskprogress_rules() returns a list of rules, got {rules!r}"
+            raise pytest.UsageError(message)
+    return [rule for rules in given for rule in rules]
 
 
-def _contract_of(found: options.Options, config: pytest.Config) -> Contract:
-    contracts = config.stash[_CONTRACTS]
-    if found not in contracts:
-        contracts[found] = found.contract(_rules_of(config))
-    return contracts[found]
+def _contract_of(found: options.Options, rules: list[Any], config: pytest.Config) -> Contract:
+    contracts, key = config.stash[_CONTRACTS], (found, *rules)
+    try:
+        known = contracts.get(key)
+    except TypeError:  # the figure of a third party's rule need not be hashable
+        return found.contract(rules)
+    if known is None:
+        known = contracts[key] = found.contract(rules)
+    return known
 
 
 # -- fixtures -------------------------------------------------------------------------------------
@@ -164,9 +188,9 @@ def _install(config: pytest.Config, engine: EagerEngine, app: Any) -> None:
     stack = config.stash[_INSTALLED] = ExitStack()
     stack.enter_context(engine.installed(app))
     item = config.stash[_ITEM]
-    found = _options_of(item, config)
+    found = _options_of(item)
     engine.limit = found.limit
-    engine.contract = _contract_of(found, config)
+    engine.contract = _contract_of(found, _rules_of(item.ihook), config)
     log = _log_of(item)
     if log is not None:
         log.know(app)

@@ -85,3 +85,5 @@ def staged(self):
     observer = StagedObserver(self)
     observer.stage = "middle"
     observer.update("Half way", current=50)
+    observer.stage = "end"
+    observer.update("There", current=100)

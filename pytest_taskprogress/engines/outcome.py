@@ -23,7 +23,7 @@ from pytest_taskprogress.core.states import (
 from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines.backend import FakeBackend
 from pytest_taskprogress.engines.run import TaskRun
-from pytest_taskprogress.scenario import Event
+from pytest_taskprogress.scenario import Event, Happened
 
 __all__ = ["Origin", "Outcome"]
 
@@ -53,7 +53,8 @@ class Outcome:
         aborts: All that was asked to abort since.
         checks: How often tasks looked for that, by id.
         origins: How tasks came to run, by id.
-        under: What happened to it.
+        under: What was to happen to it.
+        happened: What of that has.
         ended: Whether nothing more can come of it.
         contract: What it is judged by.
     """
@@ -68,6 +69,7 @@ class Outcome:
         checks: Mapping[str, int] = MappingProxyType({}),
         origins: Mapping[str, Origin] = MappingProxyType({}),
         under: tuple[Event, ...] = (),
+        happened: tuple[Happened, ...] = (),
         ended: bool = True,
         contract: Contract | None = None,
     ) -> None:
@@ -78,6 +80,7 @@ class Outcome:
         self._checks = checks
         self._origins = origins
         self._under = under
+        self._happened = happened
         self._ended = ended
         self._contract = contract or Contract()
         self._by_task: dict[str, list[Transition]] = {}
@@ -125,6 +128,7 @@ class Outcome:
             children=children,
             elapsed=self._elapsed,
             under=self._under,
+            happened=self._happened,
             checks_after_abort=self._checks.get(task_id, 0),
             starts=tuple(origin.starts),
             parent=origin.parent,
@@ -160,6 +164,7 @@ class Outcome:
             children=children,
             elapsed=self._elapsed,
             under=self._under,
+            happened=self._happened,
             ended=self._ended,
             contract=self._contract,
         )

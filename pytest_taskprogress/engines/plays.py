@@ -35,8 +35,16 @@ class Plays(ABC):
         self.sweeps: list[Sweep] = []
         self._turns = turns
         self._clock = clock
-        self._scenes = Scenes(lambda *at: EagerStage(self.app, clock, *at), turns.places)
+        self._scenes = Scenes(self._stage, turns.places)
         self._walks: list[Walk] = []
+
+    def _stage(self, result: Any, occasion: Occasion) -> EagerStage:
+        return EagerStage(self.app, self._clock, result, occasion, self._written)
+
+    @property
+    @abstractmethod
+    def _written(self) -> int:
+        """How many transitions there were."""
 
     @abstractmethod
     def run(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> TaskRun:

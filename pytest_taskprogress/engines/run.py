@@ -16,7 +16,7 @@ from pytest_taskprogress.core.starts import Start
 from pytest_taskprogress.core.states import ABORTED, RETRY
 from pytest_taskprogress.core.timeline import file_and_line, timeline
 from pytest_taskprogress.core.transitions import History, Transition
-from pytest_taskprogress.scenario import Event
+from pytest_taskprogress.scenario import Event, Happened
 
 __all__ = ["TaskRun"]
 
@@ -36,7 +36,8 @@ class TaskRun:
     Attributes:
         task_id: Id of the result: of the task, or of the group.
         name: Name of the task; None for a group.
-        under: The events that happened to it.
+        under: The events of the scenario that it was under.
+        happened: Those of them that took place, and when.
         state: The stored state; of a group: the first bad one, or SUCCESS when all have it.
         result: What `result.get()` returns; None unless the state is SUCCESS.
         exception: What `result.get()` raises; None if it raises nothing.
@@ -68,6 +69,7 @@ class TaskRun:
     aborts: tuple[AbortRequest, ...] = field(default=(), repr=False)
     elapsed: float = 0.0
     parent: str | None = field(default=None, repr=False)
+    happened: tuple[Happened, ...] = field(default=(), repr=False)
     starts: tuple[Start, ...] = field(default=(), repr=False)
     ended: bool = field(default=True, repr=False)
     checks_after_abort: int = field(default=0, repr=False)
@@ -193,11 +195,15 @@ class TaskRun:
     @property
     def notes(self) -> dict[int, str]:
         """What happened between transitions: the position of the next one, and what it was."""
-        return {
-            sum(each.index < abort.index for each in self.history): "asked to abort"
-            + (f", at {file_and_line(abort.source)}" if abort.source else "")
-            for abort in self.aborts
-        }
+        told: list[tuple[int, str]] = [(each.index, repr(each.event)) for each in self.happened]
+        for abort in self.aborts:
+            at = f", at {file_and_line(abort.source)}" if abort.source else ""
+            told.append((abort.index, f"asked to abort{at}"))
+        notes: dict[int, list[str]] = {}
+        for index, text in told:
+            position = sum(each.index < index for each in self.history)
+            notes.setdefault(position, []).append(text)
+        return {position: ": ".join(texts) for position, texts in notes.items()}
 
     def __str__(self) -> str:
         return self.timeline()

@@ -133,9 +133,14 @@ class Runs(Plays, Surfaced):
             checks=self._checks,
             origins=self._origins,
             under=self._scenes.events,
+            happened=tuple(each for each in self._scenes.happened if each.index >= position),
             ended=not place.suspended and not self._turns.pending,
             contract=self._judging.contract,
         )
+
+    @property
+    def _written(self) -> int:
+        return len(self._capture)
 
     @property
     def _position(self) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import RETRY
 from pytest_taskprogress.engines.places import Place, Places
 from pytest_taskprogress.engines.stage import EagerStage
-from pytest_taskprogress.scenario import Event, Occasion
+from pytest_taskprogress.scenario import Event, Happened, Occasion
 
 __all__ = ["Scene", "Scenes", "Watcher"]
 
@@ -27,6 +27,11 @@ class Watcher(Protocol):
     @property
     def events(self) -> Sequence[Event]:
         """What is to happen."""
+        ...
+
+    @property
+    def happened(self) -> Sequence[Happened]:
+        """What of that has been."""
         ...
 
     def happen(self, occasion: Occasion, stage: EagerStage) -> None:
@@ -53,6 +58,7 @@ class Scene:
     Attributes:
         events: What is to happen.
         errors: What events raised.
+        happened: Those that have been.
 
     Args:
         events: What is to happen.
@@ -61,6 +67,7 @@ class Scene:
     def __init__(self, events: Sequence[Event]) -> None:
         self.events = tuple(events)
         self.errors: list[Exception] = []
+        self.happened: list[Happened] = []
         self._waiting = [_Waiting(event) for event in events]
         self._seen: Counter[str] = Counter()
         self._percent: float | None = None
@@ -76,6 +83,7 @@ class Scene:
                 each.count += 1
                 if each.count == each.event.at.n:
                     each.fired = True
+                    self.happened.append(Happened(each.event, stage.at, stage.index))
                     each.event.fire(stage)
             except Exception as error:  # noqa: BLE001 - it fails the test, not the task
                 each.fired = True
@@ -151,6 +159,11 @@ class Scenes:
     def events(self) -> tuple[Event, ...]:
         """What is to happen to what runs now."""
         return tuple(event for each in self.watchers for event in each.events)
+
+    @property
+    def happened(self) -> tuple[Happened, ...]:
+        """What has happened to what runs now."""
+        return tuple(each for watcher in self.watchers for each in watcher.happened)
 
     @contextmanager
     def told(self, watcher: Watcher) -> Iterator[None]:

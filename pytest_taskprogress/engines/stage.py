@@ -55,12 +55,19 @@ class EagerStage:
         clock: The engine's.
         result: The result of the run; None if somebody else published what runs.
         occasion: What happens.
+        index: How many transitions were written before.
 
     Attributes:
+        at: Seconds of the clock.
+        index: As given.
         raised: What is to be raised in the task.
     """
 
-    def __init__(self, app: Any, clock: VirtualClock, result: Any, occasion: Occasion) -> None:
+    def __init__(
+        self, app: Any, clock: VirtualClock, result: Any, occasion: Occasion, index: int
+    ) -> None:
+        self.at = clock.monotonic()
+        self.index = index
         self.raised: Exception | None = None
         self._app = app
         self._clock = clock

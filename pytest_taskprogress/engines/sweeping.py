@@ -17,6 +17,7 @@ from pytest_taskprogress.engines.stage import EagerStage
 from pytest_taskprogress.engines.under import Under
 from pytest_taskprogress.scenario import (
     Event,
+    Happened,
     Moment,
     Occasion,
     at_abort_check,
@@ -42,6 +43,7 @@ class _Recorder:
     """Takes down the moments of a run, in order."""
 
     events: tuple[Event, ...] = ()
+    happened: tuple[Happened, ...] = ()
 
     def __init__(self) -> None:
         self.moments: list[Moment] = []

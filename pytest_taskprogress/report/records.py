@@ -10,11 +10,13 @@ from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.transitions import History, Source, Transition
 
-__all__ = ["Recorder", "record_of"]
+__all__ = ["Recorder", "record_of", "with_relative_sources"]
 
 #: Of each task so many writes are kept at its beginning, and at its end.
 _ENDS: Final = 30
 _LONGEST: Final = 1_000
+#: Keys whose values are `file:line`.
+_SOURCES: Final = frozenset({"source", "report"})
 
 
 class _Finding(Protocol):
@@ -26,6 +28,15 @@ class _Finding(Protocol):
     def message(self) -> str: ...
     @property
     def source(self) -> Source | None: ...
+
+
+class _Happened(Protocol):
+    @property
+    def event(self) -> object: ...
+    @property
+    def at(self) -> float: ...
+    @property
+    def index(self) -> int: ...
 
 
 class _Run(Protocol):
@@ -43,6 +54,8 @@ class _Run(Protocol):
     def elapsed(self) -> float: ...
     @property
     def under(self) -> Sequence[object]: ...
+    @property
+    def happened(self) -> Sequence[_Happened]: ...
     @property
     def own(self) -> History: ...
     @property
@@ -66,6 +79,10 @@ def record_of(run: _Run) -> dict[str, Any]:
         "state": run.state,
         "elapsed": run.elapsed,
         "under": [as_repr(event) for event in run.under],
+        "events": [
+            {"what": as_repr(each.event), "at": each.at, "index": each.index, "source": None}
+            for each in run.happened
+        ],
         "error": None if error is None else _cut(f"{type(error).__name__}: {as_text(error)}"),
         "tasks": [_task_of(each) for each in runs],
         "findings": [
@@ -168,4 +185,24 @@ def _shape_of(record: dict[str, Any]) -> object:
         for task in record["tasks"]
     ]
     rest = ("name", "state", "elapsed", "under", "error", "findings")
-    return [*(record[key] for key in rest), tasks]
+    events = [(each["what"], each["at"], each["index"] - first) for each in record["events"]]
+    return [*(record[key] for key in rest), events, tasks]
+
+
+def with_relative_sources(value: Any, root: str) -> Any:  # noqa: ANN401 - plain values
+    """Plain values whose files are told from a root on, where they are below it.
+
+    Args:
+        value: A record, or sites.
+        root: Of the project, with a separator at its end.
+    """
+    if isinstance(value, dict):
+        return {
+            key: each.removeprefix(root)
+            if key in _SOURCES and isinstance(each, str)
+            else with_relative_sources(each, root)
+            for key, each in value.items()
+        }
+    if isinstance(value, list):
+        return [with_relative_sources(each, root) for each in value]
+    return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from pytest_taskprogress.checks.golden import read_golden, write_golden
 from pytest_taskprogress.checks.reach import Reach
 from pytest_taskprogress.core.failed import CheckFailed
 from pytest_taskprogress.core.messages import as_text
-from pytest_taskprogress.report.records import Recorder, record_of
+from pytest_taskprogress.report.records import Recorder, record_of, with_relative_sources
 
 __all__ = ["RunLog", "Session"]
 
@@ -116,12 +117,19 @@ class Session:
     Args:
         options: What is asked for.
         is_worker: Whether this is a process of xdist, which only sends what it has.
+        root: The directory of the project.
         sites_of: Finds the lines of an app's tasks that report.
     """
 
     def __init__(
-        self, options: _Options, *, is_worker: bool, sites_of: Callable[[Any], dict[str, Any]]
+        self,
+        options: _Options,
+        *,
+        is_worker: bool,
+        root: str,
+        sites_of: Callable[[Any], dict[str, Any]],
     ) -> None:
+        self._root = os.path.join(root, "")  # noqa: PTH118 - a Path has no separator at its end
         self._options = options
         self._is_worker = is_worker
         self._sites_of = sites_of
@@ -150,6 +158,7 @@ class Session:
         left = getattr(report, "taskprogress", None)
         if self._is_worker or left is None:
             return
+        left = with_relative_sources(left, self._root)
         test = self._tests.setdefault(report.nodeid, {"nodeid": report.nodeid, "runs": []})
         if report.when == "call" or not report.passed:
             test["outcome"] = report.outcome

@@ -17,6 +17,7 @@ from pytest_taskprogress.scenario.events import (
     SoftTimeLimit,
     Stage,
 )
+from pytest_taskprogress.scenario.happened import Happened
 from pytest_taskprogress.scenario.moments import (
     Moment,
     Occasion,
@@ -35,6 +36,7 @@ __all__ = [
     "Abort",
     "Advance",
     "Event",
+    "Happened",
     "Moment",
     "Occasion",
     "Revoke",

@@ -343,7 +343,7 @@ def given_id(side):
     return first, other.id, side.get(other)
 
 
-@CASES.add("the same task_id twice", "add: SUCCESS (SUCCESS)", warns="add: SUCCESS was stored")
+@CASES.add("the same task_id twice", "add: SUCCESS (SUCCESS)", warns="add breaks")
 def same_id(side):
     """The second result of one id is dropped: the first SUCCESS is final."""
 

@@ -719,7 +719,7 @@ class TestTransitions:
 
         text = str(engine.run(story))
         assert "SUCCESS after 0 s" in text
-        assert "PENDING -> PROGRESS  50 %  'chapter 1'" in text
+        assert "PENDING -> PROGRESS ####---- 50% chapter 1 test_eager.py:" in text
 
 
 class TestFindings:
@@ -732,7 +732,7 @@ class TestFindings:
             return 1
 
         with pytest.warns(
-            TaskProgressWarning, match=r"loses: FAILURE was stored, at .*ProgressTask"
+            TaskProgressWarning, match=r"loses breaks .*\n.*FAILURE was stored, at .*ProgressTask"
         ):
             run = engine.run(loses)
         assert run.states == ["FAILURE", "SUCCESS"]

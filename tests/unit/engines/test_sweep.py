@@ -226,7 +226,7 @@ class TestRuns:
                 names.append({each.name for each in run.history})
         assert names == [{"export"}] * 3
 
-    @pytest.mark.filterwarnings("ignore:.*REVOKED")  # Celery 5.6
+    @pytest.mark.filterwarnings("ignore:(?s).*REVOKED")  # Celery 5.6
     def test_what_is_revoked_in_one(self, engine, jobs):
         """A revoke does not reach the next run, also with an id that is the same."""
         signature = jobs.export.si(rows=1).set(task_id="the-id")

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 from pytest_taskprogress.report.lanes import Axis, lane
+from pytest_taskprogress.report.page import render
 from pytest_taskprogress.report.rows import Note, rows
 from pytest_taskprogress.report.writes import happenings_of, tasks_of
 from tests.browser.example_data import (
     Recorder,
     aborted_run,
+    case,
     chord_run,
     falling_run,
     retried_run,
@@ -35,6 +37,7 @@ def test_order_of_writes_where_no_time_passed():
         ("s", 800, 200),
     ]
     assert marks(drawn) == [("s", 90.0)]
+    assert drawn.curves == ["200,80 200,55 400,31 600,6 800,6 1000,6 1000,80"]
 
 
 def test_time_where_it_passed():
@@ -174,6 +177,9 @@ def test_events_of_a_scenario_are_marked():
     note = listed[2]
     assert isinstance(note, Note)
     assert (note.text, note.look) == ("FailWrite(at_report(2))", "e")
+    assert '<i class=e style=left:50% title="FailWrite(at_report(2)), at 0 s"></i>' in render(
+        {"tests": [case("a", run)]}
+    )
 
 
 def test_times_that_are_no_times():
@@ -185,3 +191,13 @@ def test_times_that_are_no_times():
     axis, [drawn] = lanes(recorder.run("PROGRESS"))
     assert axis.by_time
     assert drawn.segments[-1].width > 0
+
+
+def test_single_report_holds():
+    """What was reported once is drawn as long as it was so, also where no percentage follows."""
+    recorder = Recorder()
+    task = recorder.task("short")
+    recorder.report(task, 50, "Half way")
+    recorder.write(task, "SUCCESS")
+    _, [drawn] = lanes(recorder.run("SUCCESS"))
+    assert drawn.curves == ["0,80 0,43 1000,43 1000,80"]
