@@ -12,11 +12,31 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from pytest_taskprogress.core.written import (
+    directory,
+    names,
+    one_of,
+    path,
+    percent,
+    positive,
+    switch,
+)
+
 if TYPE_CHECKING:
     from pytest_taskprogress.checks.contract import Contract
     from pytest_taskprogress.checks.rules.base import Rule
 
-__all__ = ["SETTINGS", "Options", "Setting", "add_options", "of_config", "with_marker"]
+__all__ = [
+    "SETTINGS",
+    "Options",
+    "Setting",
+    "add_options",
+    "contract_of",
+    "of_config",
+    "of_item",
+    "rules_of",
+    "with_marker",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,73 +134,6 @@ class Setting:
         return f"taskprogress_{self.name}"
 
 
-def _one_of(*values: str) -> Callable[[Any], str]:
-    def parse(value: Any) -> str:
-        if value not in values:
-            message = f"expected one of {', '.join(values)}"
-            raise ValueError(message)
-        return str(value)
-
-    return parse
-
-
-def _positive(value: Any) -> int:
-    try:
-        number = int(value)
-    except (TypeError, ValueError):
-        number = 0
-    if number < 1 or isinstance(value, (bool, float)):
-        message = "expected a whole number of 1 or more"
-        raise ValueError(message)
-    return number
-
-
-def _switch(value: Any) -> bool:
-    values = {"true": True, "1": True, "yes": True, "on": True}
-    values |= {"false": False, "0": False, "no": False, "off": False}
-    text = str(value).strip().lower()
-    if text not in values:
-        message = "expected true or false"
-        raise ValueError(message)
-    return values[text]
-
-
-def _names(value: Any) -> tuple[str, ...]:
-    names = [value] if isinstance(value, str) else value
-    if not isinstance(names, (list, tuple, set, frozenset)) or not all(
-        isinstance(each, str) for each in names
-    ):
-        message = "expected names of rules"
-        raise ValueError(message)
-    return tuple(name for each in names for name in each.replace(",", " ").split())
-
-
-def _path(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        message = "expected a path"
-        raise ValueError(message)
-    return value
-
-
-def _directory(value: Any) -> str:
-    path = _path(value)
-    if not Path(path).is_dir():
-        message = f"expected a directory with histories, as --taskprogress-record={path} makes it"
-        raise ValueError(message)
-    return path
-
-
-def _percent(value: Any) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = -1.0
-    if not 0.0 <= number <= 100.0:  # noqa: PLR2004
-        message = "expected a percentage, 0 to 100"
-        raise ValueError(message)
-    return number
-
-
 def _figure(name: str) -> Callable[[Any], Any]:
     """Takes the figure of a rule as its text or value; the rule says what is valid."""
 
@@ -204,26 +157,26 @@ def _of_rule(name: str, what: str) -> Setting:
 SETTINGS: Final = (
     Setting(
         "engine",
-        _one_of("eager"),
+        one_of("eager"),
         "which engine the fixture taskprogress is: eager (default)",
     ),
     Setting(
         "limit",
-        _positive,
+        positive,
         "how many messages may come of what one drain runs, beyond those that waited, before a task"
         " is taken to requeue itself for ever (default: 10000)",
         in_marker=True,
     ),
     Setting(
         "strict",
-        _switch,
+        switch,
         "a run that breaks the contract fails its test (default: a warning)",
         in_marker=True,
         is_flag=True,
     ),
     Setting(
         "ignore",
-        _names,
+        names,
         "rules of the contract that are off: complete,stable-total",
         in_marker=True,
         adds=True,
@@ -239,33 +192,33 @@ SETTINGS: Final = (
     _of_rule("described", "characters of a description at least (default: not judged)"),
     Setting(
         "report",
-        _path,
+        path,
         "write an HTML page of all tests and their runs to this file",
         is_path=True,
         metavar="FILE",
     ),
     Setting(
         "coverage",
-        _switch,
+        switch,
         "tell which transitions and reports were reached, and which aborted",
         is_flag=True,
     ),
     Setting(
         "fail_under",
-        _percent,
+        percent,
         "fail if transition coverage is less than this, in percent",
         metavar="PERCENT",
     ),
     Setting(
         "record",
-        _path,
+        path,
         "keep the histories of all tests in this directory, as golden ones",
         is_path=True,
         metavar="DIR",
     ),
     Setting(
         "replay",
-        _directory,
+        directory,
         "compare the histories of all tests with those kept there",
         is_path=True,
         metavar="DIR",
@@ -364,6 +317,62 @@ def with_marker(
             raise pytest.UsageError(message)
         options = _set(options, known[name], value, f"{_MARKER}({name}=...)")
     return options
+
+
+def of_item(options: Options, item: pytest.Item) -> Options:
+    """The options of a test: the closest marker is applied last.
+
+    Args:
+        options: Those of the test run.
+        item: The test.
+
+    Raises:
+        pytest.UsageError: If an argument of a marker is not known, or its value not valid.
+    """
+    for marker in reversed(list(item.iter_markers("taskprogress"))):
+        rules = [rule.name for rule in rules_of(item.ihook) if hasattr(rule, "name")]
+        options = with_marker(options, marker.kwargs, marker.args, rules)
+    return options
+
+
+def rules_of(hook: Any) -> list[Any]:
+    """The rules of third parties: of plugins, and of the conftest.py files that a hook calls.
+
+    Raises:
+        pytest.UsageError: If one of them returns no list.
+    """
+    given = hook.pytest_taskprogress_rules()
+    for rules in given:
+        if not isinstance(rules, (list, tuple)):
+            message = f"pytest_taskprogress_rules() returns a list of rules, got {rules!r}"
+            raise pytest.UsageError(message)
+    return [rule for rules in given for rule in rules]
+
+
+def contract_of(
+    options: Options, item: pytest.Item, known: dict[object, Contract]
+) -> Contract | None:
+    """What runs of a test are judged by; None: nothing is said of it.
+
+    Args:
+        options: Those of the test.
+        item: The test.
+        known: Contracts that were made before; takes this one.
+
+    Raises:
+        pytest.UsageError: If a rule, or its figure, is not one.
+    """
+    rules = rules_of(item.ihook)
+    if not (options.judges or rules):
+        return None
+    key = (options, *rules)
+    try:
+        contract = known.get(key)
+    except TypeError:  # the figure of a third party's rule need not be hashable
+        return options.contract(rules)
+    if contract is None:
+        contract = known[key] = options.contract(rules)
+    return contract
 
 
 def _set(options: Options, setting: Setting, value: Any, where: str) -> Options:

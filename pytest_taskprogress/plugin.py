@@ -87,50 +87,42 @@ def _sites_of(app: Any) -> dict[str, Any]:
     return {"sites": sites, "abortable": list(abortable_tasks(app))}
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Check every marker before the first test runs."""
-    if config.stash[_OPTIONS].judges:
-        config.stash[_OPTIONS].contract(_rules_of(config.hook))
-    for item in items:
-        is_marked = any(item.iter_markers("taskprogress"))
-        if is_marked or "taskprogress" in getattr(item, "fixturenames", ()):
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Check what is said of the contract for all tests."""
+    found = session.config.stash[_OPTIONS]
+    if found.judges and not hasattr(session.config, "workerinput"):
+        found.contract(options.rules_of(session.config.hook))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Check every marker before the first test runs: a mistake is an error of its file."""
+    report = yield
+    wrong = []
+    for item in report.result or ():
+        if isinstance(item, pytest.Item) and _is_ours(item):
             try:
-                found, rules = _options_of(item), _rules_of(item.ihook)
-                if found.judges or rules:
-                    _contract_of(found, rules, config)
+                _contract_of(item)
             except pytest.UsageError as error:
-                message = f"{item.nodeid}: {error}"
-                raise pytest.UsageError(message) from None
+                wrong.append(f"{item.nodeid}: {error}")
+    if wrong:
+        report.outcome, report.result, report.longrepr = "failed", [], "\n".join(wrong)
+    return report
+
+
+def _is_ours(item: pytest.Item) -> bool:
+    return "taskprogress" in getattr(item, "fixturenames", ()) or any(
+        item.iter_markers("taskprogress")
+    )
 
 
 def _options_of(item: pytest.Item) -> options.Options:
-    found = item.config.stash[_OPTIONS]
-    # The closest marker is applied last.
-    for marker in reversed(list(item.iter_markers("taskprogress"))):
-        rules = [rule.name for rule in _rules_of(item.ihook) if hasattr(rule, "name")]
-        found = options.with_marker(found, marker.kwargs, marker.args, rules)
-    return found
+    return options.of_item(item.config.stash[_OPTIONS], item)
 
 
-def _rules_of(hook: Any) -> list[Any]:
-    """The rules of third parties: of plugins, and of the conftest.py files above a test."""
-    given = hook.pytest_taskprogress_rules()
-    for rules in given:
-        if not isinstance(rules, (list, tuple)):
-            message = f"pytest_taskprogress_rules() returns a list of rules, got {rules!r}"
-            raise pytest.UsageError(message)
-    return [rule for rules in given for rule in rules]
-
-
-def _contract_of(found: options.Options, rules: list[Any], config: pytest.Config) -> Contract:
-    contracts, key = config.stash[_CONTRACTS], (found, *rules)
-    try:
-        known = contracts.get(key)
-    except TypeError:  # the figure of a third party's rule need not be hashable
-        return found.contract(rules)
-    if known is None:
-        known = contracts[key] = found.contract(rules)
-    return known
+def _contract_of(item: pytest.Item) -> Contract | None:
+    """What runs of a test are judged by; None: by what all are."""
+    return options.contract_of(_options_of(item), item, item.config.stash[_CONTRACTS])
 
 
 # -- fixtures -------------------------------------------------------------------------------------
@@ -190,7 +182,7 @@ def _install(config: pytest.Config, engine: EagerEngine, app: Any) -> None:
     item = config.stash[_ITEM]
     found = _options_of(item)
     engine.limit = found.limit
-    engine.contract = _contract_of(found, _rules_of(item.ihook), config)
+    engine.contract = _contract_of(item) or found.contract()
     log = _log_of(item)
     if log is not None:
         log.know(app)
@@ -245,6 +237,8 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
         # What was raised before is no fault of this test; it was logged.
         attached.told_of_listeners()
     item.config.stash[_ITEM] = item
+    if _is_ours(item):
+        _contract_of(item)  # a marker may have been added after the collection
     judging = sys.modules.get("pytest_taskprogress.engines.judging")
     if judging is not None:
         judging.recent.clear()

@@ -6,9 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
-from operator import attrgetter
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.messages import as_repr
@@ -19,7 +17,6 @@ from pytest_taskprogress.core.transitions import History, Transition
 __all__ = ["Attempt", "Judged", "RunLike", "Subject", "TaskRecord", "judged", "tasks_of"]
 
 
-@runtime_checkable
 class RunLike(Protocol):
     """What is asked of a run: a `TaskRun` has it."""
 
@@ -39,6 +36,8 @@ class RunLike(Protocol):
     def checks_after_abort(self) -> int: ...  # noqa: D102
     @property
     def starts(self) -> Sequence[Start]: ...  # noqa: D102
+    @property
+    def before(self) -> Transition | None: ...  # noqa: D102
     @property
     def ended(self) -> bool: ...  # noqa: D102
 
@@ -88,7 +87,9 @@ def judged(subject: Subject) -> Judged:
     """
     if isinstance(subject, History):
         return Judged("the history", subject)
-    if isinstance(subject, RunLike):
+    # Not by `isinstance`: of a protocol that takes longer than all that is judged of a short run.
+    if isinstance(getattr(subject, "own", None), History):
+        subject = cast("RunLike", subject)
         return Judged(subject.name or "the canvas", subject.own, subject)
     given: object = subject  # the annotation is a promise that callers break
     if isinstance(given, (str, bytes, Mapping)) or not isinstance(given, Iterable):
@@ -149,6 +150,7 @@ class TaskRecord:
         checks_after_abort: How often it looked for that after it was asked.
         starts: Each time that a worker began with it; empty if that is not known.
         ended: Whether nothing more can come of it.
+        before: What was stored last of it before the run; None if nothing was.
     """
 
     name: str
@@ -157,6 +159,7 @@ class TaskRecord:
     checks_after_abort: int = 0
     starts: Sequence[Start] = ()
     ended: bool = False
+    before: Transition | None = None
     reports: list[Transition] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -179,14 +182,14 @@ class TaskRecord:
                 attempts.append(Attempt(None, []))
         return [attempt for attempt in attempts if attempt.transitions]
 
-    @property
+    @cached_property
     def bars(self) -> list[list[Transition]]:
         """The reports, a list for each attempt, and there for each state of the user's own."""
-        return [
-            list(reports)
-            for attempt in self.attempts
-            for _, reports in groupby(attempt.reports, key=attrgetter("state"))
-        ]
+        bars: dict[tuple[int, str], list[Transition]] = {}
+        for number, attempt in enumerate(self.attempts):
+            for each in attempt.reports:
+                bars.setdefault((number, each.state), []).append(each)
+        return list(bars.values())
 
 
 def tasks_of(subject: Judged) -> list[TaskRecord]:
@@ -214,4 +217,5 @@ def _record_of(run: RunLike) -> TaskRecord:
         checks_after_abort=run.checks_after_abort,
         starts=run.starts,
         ended=run.ended,
+        before=run.before,
     )

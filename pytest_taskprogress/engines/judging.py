@@ -108,6 +108,7 @@ class Judging:
 
 
 def _warn(run: TaskRun, violations: list[Violation]) -> None:
+    __tracebackhide__ = True
     source = next((each.source for each in violations if each.source is not None), None)
     if source is None:
         frame = frame_outside(PUBLISHERS)

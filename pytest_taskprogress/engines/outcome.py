@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -56,6 +56,7 @@ class Outcome:
         under: What was to happen to it.
         happened: What of that has.
         ended: Whether nothing more can come of it.
+        earlier: Returns all that was written before.
         contract: What it is judged by.
     """
 
@@ -71,6 +72,7 @@ class Outcome:
         under: tuple[Event, ...] = (),
         happened: tuple[Happened, ...] = (),
         ended: bool = True,
+        earlier: Callable[[], History] = History,
         contract: Contract | None = None,
     ) -> None:
         self._history = history
@@ -82,6 +84,7 @@ class Outcome:
         self._under = under
         self._happened = happened
         self._ended = ended
+        self._earlier = earlier
         self._contract = contract or Contract()
         self._by_task: dict[str, list[Transition]] = {}
         for each in history:
@@ -133,8 +136,16 @@ class Outcome:
             starts=tuple(origin.starts),
             parent=origin.parent,
             ended=self._ended,
+            before=self._before(own),
             contract=self._contract,
         )
+
+    def _before(self, own: History) -> Transition | None:
+        """What was stored last of a task before; looked for only where it had ended."""
+        if not own or own[0].old_state not in TERMINAL_STATES:
+            return None
+        earlier = (each for each in reversed(self._earlier()) if each.uuid == own[0].uuid)
+        return next((each for each in earlier if each.stored), None)
 
     def _asked(self, own: History, *task_ids: str) -> tuple[AbortRequest, ...]:
         """The requests to abort of some tasks; with Celery's AbortableTask they are states."""

@@ -50,6 +50,7 @@ class TaskRun:
         parent: Id of the task that it came of; None if it came of none.
         starts: Each time that a worker began with it; of a group: none.
         ended: Whether nothing more can come of it.
+        before: What was stored last of the task before the run; None if nothing was.
         checks_after_abort: How often the task looked for an abort after it was asked for.
         contract: What it is judged by.
         violations: What it breaks of that.
@@ -72,6 +73,7 @@ class TaskRun:
     happened: tuple[Happened, ...] = field(default=(), repr=False)
     starts: tuple[Start, ...] = field(default=(), repr=False)
     ended: bool = field(default=True, repr=False)
+    before: Transition | None = field(default=None, repr=False)
     checks_after_abort: int = field(default=0, repr=False)
     contract: Contract = field(default_factory=Contract, repr=False, compare=False)
     violations: tuple[Violation, ...] = field(default=(), repr=False)

@@ -135,6 +135,7 @@ class Runs(Plays, Surfaced):
             under=self._scenes.events,
             happened=tuple(each for each in self._scenes.happened if each.index >= position),
             ended=not place.suspended and not self._turns.pending,
+            earlier=lambda: self._capture.history[:position],
             contract=self._judging.contract,
         )
 

@@ -9,18 +9,27 @@ from typing_extensions import assert_type
 from pytest_taskprogress import (
     CaptureListener,
     CeleryEngine,
+    Contract,
     DurationListener,
     EagerEngine,
     Engine,
     History,
+    Match,
     Notifier,
     Observer,
     Outcome,
     Progress,
     TaskRun,
     Transition,
+    Violation,
     VirtualClock,
+    assert_final,
+    assert_monotonic,
+    assert_progress,
+    assert_states,
     check_transition,
+    progress,
+    state,
 )
 
 
@@ -55,6 +64,20 @@ def engine(app: Any) -> Engine:
         with engine.paused() as paused:
             assert_type(paused.step(), bool)
     return engine
+
+
+def judging(run: TaskRun) -> None:
+    """What judges a run returns what it found."""
+    assert_type(run.matches("PROGRESS* SUCCESS"), Match)
+    assert_type(run.matches([state("STARTED"), progress(0, 10), ..., "SUCCESS"]), Match)
+    assert_type(run.check("monotonic", max_gap=30), TaskRun)
+    assert_type(run.timeline(width=100), str)
+    assert_type(run.snapshot(), str)
+    assert_type(assert_final(run, "SUCCESS", result=10), Transition)
+    assert_type(assert_states(run.history, "PROGRESS*"), History)
+    assert_type(assert_monotonic(run), TaskRun)
+    assert_type(assert_progress([{"current": 1, "total": 2}], [50.0]), list[Transition])
+    assert_type(Contract().having(ignore=["complete"]).violations(run), list[Violation])
 
 
 def production(app: Any) -> None:

@@ -56,7 +56,7 @@ def _terminal(task: TaskRecord, _: object) -> Iterator[Found]:
 
 def _after_the_end(task: TaskRecord) -> Iterator[tuple[Transition, Transition]]:
     """Each write to a task that had ended, and what was stored then."""
-    ended: Transition | None = None
+    ended = task.before
     for each in task.transitions:
         if ended is not None and each.old_state in TERMINAL_STATES:
             yield each, ended

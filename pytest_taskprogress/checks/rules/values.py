@@ -18,6 +18,8 @@ _NOISE: Final = 1e-6
 #: How far a percentage may be from current / total, by the decimals that it has: it may be rounded,
 #: or cut.
 _ROUNDED: Final = ((0, 1.0 - _NOISE), (1, 0.1 + _NOISE), (15, 0.01 + _NOISE))
+#: How far a percentage that is rounded to 0.01 may be off.
+_NEAR: Final = 0.00501
 _NUMBERS: Final[frozenset[Any]] = frozenset({int, float})
 _LARGEST: Final = sys.float_info.max
 
@@ -100,12 +102,25 @@ def _consistent(task: TaskRecord, _: object) -> Iterator[Found]:
     for each in task.reports:
         meta = each.meta
         percent, current, total = meta.get("percent"), meta.get("current"), meta.get("total")
+        if _agree(percent, current, total):
+            continue
         if not total or not (_is_finite(percent) and _is_finite(current) and _is_finite(total)):
             continue
         exact = current / total * 100.0
         off = abs(percent - exact)
         if not any(off < most and round(percent, n) == percent for n, most in _ROUNDED):  # type: ignore[arg-type]
             yield each, f"percent={percent!r}, but {current!r} of {total!r} is {exact:.5g} %"
+
+
+def _agree(percent: Any, current: Any, total: Any) -> bool:  # noqa: ANN401 - whatever was stored
+    return (
+        total.__class__ in _NUMBERS
+        and percent.__class__ in _NUMBERS
+        and current.__class__ in _NUMBERS
+        and 0 < total <= _LARGEST
+        and 0 <= current <= total
+        and -_NEAR < percent - current / total * 100.0 < _NEAR
+    )
 
 
 def _complete(task: TaskRecord, _: object) -> Iterator[Found]:
