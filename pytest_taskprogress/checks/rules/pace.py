@@ -59,11 +59,11 @@ def _abort_honoured(task: TaskRecord, most: int) -> Iterator[Found]:
 def _first_report(task: TaskRecord, most: float) -> Iterator[Found]:
     for attempt in task.attempts:
         began, report = attempt.began, next(iter(attempt.reports), None)
-        if began is not None and report is not None and report.at - began > most:
-            message = (
-                f"the first report came after {report.at - began:g} s: expected {most:g} s at most"
-            )
-            yield report, message
+        if began is None or report is None:
+            continue
+        after = round(report.at - began, 6)
+        if after > most:
+            yield report, f"the first report came after {after:g} s: expected {most:g} s at most"
 
 
 def _max_gap(task: TaskRecord, most: float) -> Iterator[Found]:

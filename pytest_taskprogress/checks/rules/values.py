@@ -16,8 +16,8 @@ __all__ = ["BOUNDED", "COMPLETE", "CONSISTENT", "DESCRIBED", "MONOTONIC", "STABL
 #: What sums of floats are off by: `percent += 100 / 7`.
 _NOISE: Final = 1e-6
 #: How far a percentage may be from current / total, by the decimals that it has: it may be rounded,
-#: or cut.
-_ROUNDED: Final = ((0, 1.0 - _NOISE), (1, 0.1 + _NOISE), (15, 0.01 + _NOISE))
+#: or cut, and int(29 / 100 * 100) is 28.
+_ROUNDED: Final = ((0, 1.0 + _NOISE), (1, 0.1 + _NOISE), (15, 0.01 + _NOISE))
 #: How far a percentage that is rounded to 0.01 may be off.
 _NEAR: Final = 0.00501
 _NUMBERS: Final[frozenset[Any]] = frozenset({int, float})
@@ -119,6 +119,7 @@ def _agree(percent: Any, current: Any, total: Any) -> bool:  # noqa: ANN401 - wh
         and current.__class__ in _NUMBERS
         and 0 < total <= _LARGEST
         and 0 <= current <= total
+        and -_LARGEST <= percent <= _LARGEST
         and -_NEAR < percent - current / total * 100.0 < _NEAR
     )
 

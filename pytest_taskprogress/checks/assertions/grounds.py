@@ -1,0 +1,40 @@
+"""What an assertion stands on: what is judged, and the error where it does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pytest_taskprogress.checks.subjects import Judged, Subject, judged
+from pytest_taskprogress.core.failed import NOTHING_RAN, CheckFailed
+from pytest_taskprogress.core.transitions import Transition
+
+__all__ = ["failure", "known_of"]
+
+
+def known_of(subject: Subject) -> Judged:
+    """What is judged; there must be something."""
+    __tracebackhide__ = True
+    known = judged(subject)
+    if not known.history:
+        if known.run is not None and known.run.history:
+            message = f"{known.name} stored nothing: only others did"
+            raise CheckFailed(message, transitions=known.run.history)
+        # Not a failure of what was expected: there is nothing that could be.
+        message = f"{known.name} is empty: {NOTHING_RAN}"
+        raise CheckFailed(message, allow="A task that ignores its results stores nothing.")
+    return known
+
+
+def failure(
+    known: Judged,
+    headline: str,
+    expected: str = "",
+    *,
+    at: Iterable[Transition | None] = (),
+    allow: str = "",
+) -> CheckFailed:
+    """The error; `at` None: after the end."""
+    history = known.history
+    positions = {id(each): position for position, each in enumerate(history)}
+    marks = sorted({len(history) if each is None else positions[id(each)] for each in at})
+    return CheckFailed(headline, expected=expected, transitions=history, at=marks, allow=allow)
