@@ -107,7 +107,7 @@ def _with_gaps(
 
 
 def _row(each: Transition, mark: str) -> _Row:
-    percent = each.percent
+    percent, source = each.percent, each.source or each.raised_at
     notes = [each.message, each.error, None if each.stored else "(dropped by the backend)"]
     name = each.name or each.uuid
     return _Row(
@@ -119,7 +119,7 @@ def _row(each: Transition, mark: str) -> _Row:
         bar="" if percent is None else _bar(percent),
         percent="" if percent is None else f"{percent:.5g}%",
         text="  ".join(note for note in notes if note),
-        source="" if each.source is None else file_and_line(each.source),
+        source="" if source is None else file_and_line(source),
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeGuard, TypeVar, overload
+from typing import Any, Final, NamedTuple, TypeGuard, TypeVar, overload
 
 from pytest_taskprogress.core.copies import own
 from pytest_taskprogress.core.messages import as_repr, as_text
@@ -17,6 +18,10 @@ __all__ = ["Column", "History", "Source", "Transition"]
 
 
 _T = TypeVar("_T")
+
+#: A frame in the text of a traceback, and the files of packages that people install.
+_FRAME: Final = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
+_LIBRARY: Final = re.compile(r"[/\\](site-packages|dist-packages|lib[/\\]python3[.\d]*)[/\\]")
 
 
 def _itself(transition: Transition) -> Any:  # noqa: ANN401 - of a column of transitions
@@ -114,6 +119,13 @@ class Transition:
         if isinstance(message, (list, tuple)) and len(message) <= 1:
             message = message[0] if message else ""
         return f"{stored['exc_type']}: {as_text(message)}"
+
+    @property
+    def raised_at(self) -> Source | None:
+        """The line of the task, by the stored traceback, that raised; None if none is stored."""
+        frames = _FRAME.findall(self.traceback or "")
+        own = [frame for frame in frames if not _LIBRARY.search(frame[0])]
+        return Source(own[-1][0], int(own[-1][1])) if own else None
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the traceback, which is of one machine, as plain values."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -167,13 +167,17 @@ class TaskRun:
         choose(self.contract, rules, figures).check(self)
         return self
 
-    def snapshot(self) -> str:
+    def snapshot(self, *, volatile: Collection[str] = (), sources: bool = True) -> str:
         """What all tasks stored as text that is the same whenever they do the same.
 
         A line each transition; ids are numbered, times and hostnames are left out. It works with
         inline-snapshot and syrupy: `assert run.snapshot() == snapshot`.
+
+        Args:
+            volatile: Keys of metas to be left out, besides those that differ by themselves.
+            sources: Whether the files are named that reported.
         """
-        return snapshot(self.history)
+        return snapshot(self.history, volatile=volatile, sources=sources)
 
     @property
     def headline(self) -> str:

@@ -24,8 +24,6 @@ __all__ = [
     "assert_reached",
 ]
 
-#: What an expectation may be given by.
-_Wanted = str | Matcher
 #: Names of states, of which one is meant.
 _NAME: Final = re.compile(r"[\w-]+(\|[\w-]+)*")
 
@@ -50,7 +48,7 @@ def _wanted(state: str | Matcher, expected: dict[str, object]) -> Matcher:
     return Matcher(repr(one_of), lambda each: each.state in names, expected)
 
 
-def assert_reached(subject: Subject, state: _Wanted, **expected: object) -> Transition:
+def assert_reached(subject: Subject, state: str | Matcher, **expected: object) -> Transition:
     """A state was stored, some time.
 
     Args:
@@ -70,7 +68,7 @@ def assert_reached(subject: Subject, state: _Wanted, **expected: object) -> Tran
     raise failure(known, f"{known.name} never came to {matcher!r}", f"{matcher!r}", at=[None])
 
 
-def assert_never(subject: Subject, state: _Wanted, **expected: object) -> None:
+def assert_never(subject: Subject, state: str | Matcher, **expected: object) -> None:
     """A state was not stored at any time; see `assert_reached`."""
     __tracebackhide__ = True
     known = known_of(subject)
