@@ -269,6 +269,7 @@ def violated(known: Judged, violations: list[Violation], allow: str) -> Contract
     error = ContractViolated(
         f"{known.name} breaks its contract:\n{told(violations)}",
         transitions=transitions,
+        notes=None if known.run is None else known.run.notes,
         at=sorted(marked),
         allow=allow,
     )

@@ -40,6 +40,8 @@ class RunLike(Protocol):
     def before(self) -> Transition | None: ...  # noqa: D102
     @property
     def ended(self) -> bool: ...  # noqa: D102
+    @property
+    def notes(self) -> Mapping[int, str]: ...  # noqa: D102
 
 
 #: A run; transitions; or, from elsewhere, metas, pairs of state and meta, or names of states.

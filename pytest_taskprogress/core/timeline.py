@@ -18,6 +18,7 @@ _AROUND: Final = 5
 #: How many marked places are shown.
 _MARKS: Final = 3
 _BAR: Final = 8
+_LONGEST_SOURCE: Final = 60
 #: What is given up where a line is too long, in this order: to how many columns of a terminal.
 _LEAST: Final = (
     ("text", 10),
@@ -125,12 +126,13 @@ def _row(each: Transition, mark: str) -> _Row:
 
 def file_and_line(source: Source) -> str:
     """A line of code as it is shown: with the name of its file, and not where that is."""
-    return str(source).replace("\\", "/").rpartition("/")[2]
+    text = str(source).replace("\\", "/").rpartition("/")[2]
+    # The line is what one wants to know.
+    return text if len(text) <= _LONGEST_SOURCE else f"...{text[3 - _LONGEST_SOURCE :]}"
 
 
 def _bar(percent: float) -> str:
-    # Full only at the end, and begun with the first step.
-    # NaN is not more than 0 either.
+    # Full only at the end, and begun with the first step; NaN is none.
     filled = max(1, int(min(percent, 100.0) / 100.0 * _BAR)) if percent > 0 else 0
     return "#" * filled + "-" * (_BAR - filled)
 

@@ -37,4 +37,10 @@ def failure(
     history = known.history
     positions = {id(each): position for position, each in enumerate(history)}
     marks = sorted({len(history) if each is None else positions[id(each)] for each in at})
-    return CheckFailed(headline, expected=expected, transitions=history, at=marks, allow=allow)
+    run = known.run
+    # What happened in between is told by positions in the history of all tasks.
+    is_whole = run is not None and len(run.history) == len(history)
+    notes = run.notes if run is not None and is_whole else None
+    return CheckFailed(
+        headline, expected=expected, transitions=history, at=marks, notes=notes, allow=allow
+    )

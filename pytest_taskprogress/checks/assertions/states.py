@@ -11,7 +11,7 @@ from pytest_taskprogress.checks.matchers import state as state_of
 from pytest_taskprogress.checks.patterns import compile_pattern
 from pytest_taskprogress.checks.subjects import Judged, Subject
 from pytest_taskprogress.core.errors import PatternError
-from pytest_taskprogress.core.messages import as_repr
+from pytest_taskprogress.core.messages import as_line, as_repr
 from pytest_taskprogress.core.states import ABORTED, TERMINAL_STATES
 from pytest_taskprogress.core.transitions import Transition
 
@@ -105,6 +105,8 @@ def assert_final(subject: Subject, state: str | None = None, **expected: object)
         if matcher != last[0]:
             got = ", ".join(f"{key}={value}" for key, value in matcher.got(last[0]).items())
             came = f"{last[0].state}{f' with {got}' if got else ''}"
+            if last[0].error and "error" not in expected:
+                came = f"{came}: {as_line(last[0].error)}"
             raise failure(known, f"{known.name} ended in {came}", repr(matcher), at=last)
     return last[0]
 
