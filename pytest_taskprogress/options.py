@@ -267,7 +267,7 @@ def of_config(config: pytest.Config) -> Options:
 def _ini(config: pytest.Config, setting: Setting) -> Any:
     try:
         return config.getini(setting.key)
-    except ValueError as error:
+    except (ValueError, TypeError, pytest.UsageError) as error:
         message = f"ini option {setting.key}: {error}"
         raise pytest.UsageError(message) from None
 

@@ -7,8 +7,8 @@ first fixture is used.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,9 +34,6 @@ _SESSION: Final = pytest.StashKey["Session"]()
 _LOG: Final = pytest.StashKey["RunLog"]()
 _ITEM: Final = pytest.StashKey[pytest.Item]()
 _CONTRACTS: Final = pytest.StashKey["dict[object, Contract]"]()
-
-#: Property of a test report that tells of a sweep.
-_SWEEP: Final = "taskprogress_sweep"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -78,6 +75,13 @@ def _new_session(config: pytest.Config, found: options.Options) -> Session:
         except TaskProgressError as error:
             raise pytest.UsageError(str(error)) from None
     return Session(found, is_worker=is_worker, root=str(config.rootpath), sites_of=_sites_of)
+
+
+def pytest_unconfigure() -> None:
+    """Let go of the last test: pytest may be run again in this process."""
+    judging = sys.modules.get("pytest_taskprogress.engines.judging")
+    if judging is not None:
+        judging.process.begin()
 
 
 def _sites_of(app: Any) -> dict[str, Any]:
@@ -237,17 +241,17 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
         # What was raised before is no fault of this test; it was logged.
         attached.told_of_listeners()
     item.config.stash[_ITEM] = item
-    if _is_ours(item):
-        _contract_of(item)  # a marker may have been added after the collection
-    judging = sys.modules.get("pytest_taskprogress.engines.judging")
-    if judging is not None:
-        judging.recent.clear()
+    # Also of a marker that was added after the collection.
+    contract = _contract_of(item) if _is_ours(item) else None
     session = _session_of(item.config)
     if session is not None:
-        from pytest_taskprogress.engines.judging import everywhere
-
-        log = item.stash[_LOG] = session.begin(item.nodeid)
-        everywhere[:] = [log.take]
+        item.stash[_LOG] = session.begin(item.nodeid)
+        import pytest_taskprogress.engines.judging  # noqa: F401 - told of every run
+    judging = sys.modules.get("pytest_taskprogress.engines.judging")
+    if judging is not None:
+        judging.process.begin(contract or _options_of(item).contract())
+        if session is not None:
+            judging.process.told.append(item.stash[_LOG].take)
     engine, app = _engine_of(item), _app_of(item)
     if engine is not None and app is not None:
         _install(item.config, engine, app)
@@ -257,16 +261,17 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test whose listeners raised, or a run that it left early."""
-    __tracebackhide__ = True
     engine = _engine_of(item)
     try:
         result = yield
     finally:
         if engine is not None:
+            from pytest_taskprogress.report.sweeps import PROPERTY
+
             # As properties of the test they reach the terminal from the processes of xdist too.
-            item.user_properties.extend((_SWEEP, str(sweep)) for sweep in engine.sweeps)
+            item.user_properties.extend((PROPERTY, str(sweep)) for sweep in engine.sweeps)
     log = _log_of(item)
-    try:
+    with _without_lines_of_ours():
         if engine is not None:
             engine.check_walks()
             engine.check_contract()
@@ -274,21 +279,23 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         # The runs of a test under `@given` are others every time.
         if log is not None and not hasattr(getattr(item, "obj", None), "hypothesis"):
             log.check_golden()
-    except Exception as error:
-        if not isinstance(error, _told_whole()):
-            raise
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
     for attached in _attached():
         attached.check_listeners()
     return result
 
 
-def _told_whole() -> tuple[type[Exception], ...]:
-    """Errors whose text says everything: it is no line of the plugin that anybody looks for."""
-    from pytest_taskprogress.core.errors import GoldenError, TaskProgressWarning
-    from pytest_taskprogress.core.failed import CheckFailed
+@contextmanager
+def _without_lines_of_ours() -> Iterator[None]:
+    """Show of errors that say everything their text, and no lines of the plugin."""
+    try:
+        yield
+    except Exception as error:
+        from pytest_taskprogress.core.errors import GoldenError, TaskProgressWarning
+        from pytest_taskprogress.core.failed import CheckFailed
 
-    return CheckFailed, GoldenError, TaskProgressWarning
+        if not isinstance(error, (CheckFailed, GoldenError, TaskProgressWarning)):
+            raise
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
 
 
 def _attached() -> list[CeleryEngine]:
@@ -329,38 +336,23 @@ def _told_of_runs(engine: EagerEngine | None, call: pytest.CallInfo[None]) -> st
     judging = sys.modules.get("pytest_taskprogress.engines.judging")
     if judging is None:
         return ""
-    from pytest_taskprogress.report.explain import told_of_runs
+    from pytest_taskprogress.report.explain import told_of_engines
 
-    engines = dict.fromkeys([*([] if engine is None else [engine]), *judging.recent])
+    engines = dict.fromkeys([*([] if engine is None else [engine]), *judging.process.recent])
+    if call.when != "call":
+        # Before or after the test: nobody has said that a task would run there.
+        engines = {each: None for each in engines if each.history}
     error = None if call.excinfo is None else call.excinfo.value
-    parts = []
-    for each in engines:
-        if call.when != "call" and not each.history:
-            # Before or after the test: nobody has said that a task would run there.
-            continue
-        last = each.sweeps[-1].last if each.sweeps else ""
-        parts += [last, told_of_runs(each.runs, each.history, error, _width())]
-    return "\n".join(filter(None, parts))
+    return told_of_engines(list(engines), error, _width())
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell how many runs the sweeps of all tests were."""
-    swept = [
-        (report.nodeid, sweep)
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        if getattr(report, "when", None) == "call"
-        for name, sweep in report.user_properties
-        if name == _SWEEP
-    ]
-    if not swept:
-        return
-    runs = sum(int(sweep.partition(" ")[0]) for _, sweep in swept)
-    count = "a sweep" if len(swept) == 1 else f"{len(swept)} sweeps"
-    terminalreporter.write_line(f"taskprogress: {runs} runs in {count}")
-    if terminalreporter.verbosity > 0:
-        for nodeid, sweep in swept:
-            terminalreporter.write_line(f"  {nodeid}: {sweep}")
+    from pytest_taskprogress.report import sweeps
+
+    reports = [each for reports in terminalreporter.stats.values() for each in reports]
+    for line in sweeps.told(reports, verbose=terminalreporter.verbosity > 0):
+        terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -369,7 +361,8 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     try:
         return (yield)
     finally:
-        _uninstall(item.config)
+        with _without_lines_of_ours():
+            _uninstall(item.config)
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
@@ -393,7 +386,7 @@ def _difference(seen: Column[Any], expected: list[object]) -> list[str]:
     from pytest_taskprogress.report.explain import difference
 
     # As pytest shows it: "E    " comes before.
-    return [f"{seen} == {expected}", *difference(seen, expected, _width() - 6)]
+    return [f"{seen} == {expected}", *difference(seen, expected, _width() - 10)]
 
 
 def _width() -> int:

@@ -27,6 +27,9 @@ __all__ = [
     "sequence",
 ]
 
+#: What is wrong with a pattern is in the pattern.
+__tracebackhide__ = True
+
 #: The test that holds for every letter.
 ANY: Final = -1
 

@@ -13,10 +13,17 @@ from typing import Any, Final
 
 from pytest_taskprogress.checks.rules import RULES
 from pytest_taskprogress.checks.rules.base import ON, Found, Rule, Violation
-from pytest_taskprogress.checks.subjects import Judged, Subject, TaskRecord, judged, tasks_of
+from pytest_taskprogress.checks.subjects import (
+    Judged,
+    Subject,
+    TaskRecord,
+    judged,
+    nothing_of,
+    tasks_of,
+)
 from pytest_taskprogress.core.errors import RuleError
-from pytest_taskprogress.core.failed import NOTHING_RAN, ContractViolated
-from pytest_taskprogress.core.messages import as_repr, as_text
+from pytest_taskprogress.core.failed import ContractViolated
+from pytest_taskprogress.core.messages import as_line, as_repr, as_text
 
 __all__ = ["Contract", "check"]
 
@@ -185,8 +192,7 @@ class Contract:
         __tracebackhide__ = True
         known = judged(subject)
         if not _everything(known):
-            message = f"{known.name} kept no contract: {NOTHING_RAN}"
-            raise ContractViolated(message, allow="A task that ignores its results stores nothing.")
+            raise ContractViolated(*nothing_of(known))
         violations = self._violations(known)
         if violations:
             raise violated(known, violations, "" if self.asked else ways_out(violations))
@@ -265,7 +271,8 @@ def violated(known: Judged, violations: list[Violation], allow: str) -> Contract
     """The error that tells of violations."""
     transitions = _everything(known)
     positions = {id(each): position for position, each in enumerate(transitions)}
-    marked = {positions[id(each.transition)] for each in violations if each.transition}
+    found = [positions.get(id(each.transition)) for each in violations]
+    marked = {position for position in found if position is not None}
     error = ContractViolated(
         f"{known.name} breaks its contract:\n{told(violations)}",
         transitions=transitions,
@@ -288,7 +295,7 @@ def told(violations: Iterable[Violation]) -> str:
         lines += [indent(str(each), "  ") for each in same[:_MOST]]
         if len(same) > _MOST:
             lines.append(f"  {same[0].rule}: and {len(same) - _MOST:,} more in {same[0].task}")
-    return "\n".join(lines)
+    return "\n".join(as_line(line) for line in "\n".join(lines).split("\n"))
 
 
 def ways_out(violations: Iterable[Violation]) -> str:
@@ -316,6 +323,6 @@ def check(subject: Subject, *names: str, **figures: Any) -> None:  # noqa: ANN40
 
 def choose(contract: Contract, names: tuple[str, ...], figures: Mapping[str, Any]) -> Contract:
     """A contract as somebody asks for it: some rules by name, some with a figure."""
-    contract = contract.having(**figures)
+    contract = replace(contract.having(**figures), asked=bool(names or figures))
     given = [name for name, value in figures.items() if value is not None and value is not False]
     return contract.only(*names, *given) if names else contract

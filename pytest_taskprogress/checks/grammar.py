@@ -23,6 +23,9 @@ from pytest_taskprogress.core.states import KNOWN_STATES, PENDING, RUNNING, SUSP
 
 __all__ = ["parse", "too_large"]
 
+#: What is wrong with a pattern is in the pattern.
+__tracebackhide__ = True
+
 _NAME: Final = re.compile(r"\w+(?:-\w+)*")
 _COUNT: Final = re.compile(r"\{\s*(\d*)\s*(,?)\s*(\d*)\s*\}")
 _REPEATS: Final[dict[str, tuple[int, int | None]]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}

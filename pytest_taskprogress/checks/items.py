@@ -29,6 +29,9 @@ from pytest_taskprogress.core.transitions import Transition
 
 __all__ = ["ACCEPTED", "Item", "Items"]
 
+#: What is wrong with a pattern is in the pattern.
+__tracebackhide__ = True
+
 #: What has an `__eq__`, and is equal to no transition.
 _NO_ITEMS: Final = (
     int,

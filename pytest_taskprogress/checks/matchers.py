@@ -26,6 +26,9 @@ __all__ = [
     "state",
 ]
 
+#: What is wrong with a pattern is in the pattern.
+__tracebackhide__ = True
+
 #: Tells whether a value, or a transition, is as expected.
 Judge = Callable[[object], bool]
 
@@ -117,6 +120,12 @@ def state(name: str | EllipsisType, /, **expected: object) -> Matcher:
     given: object = name  # the annotation is a promise that callers break
     if given is not ... and not (isinstance(given, str) and given):
         message = f"state() takes the name of a state, or ... for any; got {as_repr(name)}"
+        raise PatternError(message)
+    if isinstance(given, str) and "|" in given:
+        message = (
+            f"state() takes one name, literally, got {as_repr(name)}: for one of several, write"
+            f" {as_repr(f'({given})')} as an item of the list"
+        )
         raise PatternError(message)
     code = _code("state", ["..." if name is ... else repr(name)], expected)
     return Matcher(code, lambda each: name is ... or each.state == name, expected)

@@ -17,6 +17,9 @@ from pytest_taskprogress.core.transitions import Transition
 
 __all__ = ["Match", "Pattern", "compile_pattern"]
 
+#: What is wrong with a pattern is in the pattern.
+__tracebackhide__ = True
+
 _LONGEST: Final = 80
 _MOST_EXPECTED: Final = 5
 
@@ -89,7 +92,17 @@ class Pattern:
         node, at = walk(stored)
         if at == len(stored) and node.accepts:
             return Match(self, stored)
+        if at == len(stored) and node.takes_any:
+            at = self._nearest(node, stored)
         return Match(self, stored, at, self._expected(node), self._got(node, stored, at))
+
+    def _nearest(self, node: Node, stored: Sequence[Transition]) -> int:
+        """Where `...` took what was nearly it: the last one of the state that is asked for."""
+        matchers = [self._items[test].matcher for test in node.tests]
+        for at in range(len(stored) - 1, -1, -1):
+            if any(each is not None and each.got(stored[at]) for each in matchers):
+                return at
+        return len(stored)
 
     def _walk_names(self, stored: Sequence[Transition]) -> tuple[Node, int]:
         """Go as far as there is a way; the node there, and how many transitions that were."""

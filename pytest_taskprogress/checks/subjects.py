@@ -9,12 +9,22 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from pytest_taskprogress.core.aborts import AbortRequest
+from pytest_taskprogress.core.failed import NOTHING_RAN
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.starts import Start
 from pytest_taskprogress.core.states import PENDING, PROGRESS, RETRY, STARTED
 from pytest_taskprogress.core.transitions import History, Transition
 
-__all__ = ["Attempt", "Judged", "RunLike", "Subject", "TaskRecord", "judged", "tasks_of"]
+__all__ = [
+    "Attempt",
+    "Judged",
+    "RunLike",
+    "Subject",
+    "TaskRecord",
+    "judged",
+    "nothing_of",
+    "tasks_of",
+]
 
 
 class RunLike(Protocol):
@@ -45,7 +55,9 @@ class RunLike(Protocol):
 
 
 #: A run; transitions; or, from elsewhere, metas, pairs of state and meta, or names of states.
-Subject: TypeAlias = "RunLike | Iterable[Transition | Mapping[str, Any] | tuple[str, Any] | str]"
+Subject: TypeAlias = (
+    "Judged | RunLike | Iterable[Transition | Mapping[str, Any] | tuple[str, Any] | str]"
+)
 
 _SUBJECTS: Final = (
     "a TaskRun, a History, or a list of transitions, of metas (dicts), of pairs (state, meta), or"
@@ -87,6 +99,8 @@ def judged(subject: Subject) -> Judged:
     Raises:
         TypeError: If it is nothing of the kind.
     """
+    if isinstance(subject, Judged):
+        return subject
     if isinstance(subject, History):
         return Judged("the history", subject)
     # Not by `isinstance`: of a protocol that takes longer than all that is judged of a short run.
@@ -98,6 +112,13 @@ def judged(subject: Subject) -> Judged:
         message = f"expected {_SUBJECTS}, got {as_repr(given)}"
         raise TypeError(message)
     return Judged("the list", _history_of(list(given)))
+
+
+def nothing_of(known: Judged) -> tuple[str]:
+    """What is said where there is nothing to be judged."""
+    if known.run is not None and known.run.starts:
+        return (f"{known.name} ran, and stored nothing: does it ignore its result?",)
+    return (f"{known.name} is empty: {NOTHING_RAN}",)
 
 
 def _history_of(items: list[object]) -> History:
@@ -175,8 +196,11 @@ class TaskRecord:
         for each in self.transitions:
             if not each.stored:
                 continue
-            if starts and starts[0].index <= each.index:
-                attempts.append(Attempt(starts.popleft().at, []))
+            began = None
+            while starts and starts[0].index <= each.index:
+                began = starts.popleft().at
+            if began is not None:
+                attempts.append(Attempt(began, []))
             elif each.state == STARTED and not self.starts:
                 attempts.append(Attempt(each.at, []))
             attempts[-1].transitions.append(each)

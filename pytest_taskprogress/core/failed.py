@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pytest_taskprogress.core.errors import TaskProgressError
+from pytest_taskprogress.core.messages import as_line
 from pytest_taskprogress.core.timeline import timeline
 from pytest_taskprogress.core.transitions import Transition
 
@@ -14,7 +15,7 @@ __all__ = ["NOTHING_RAN", "CheckFailed", "ContractViolated"]
 #: What is said of a history of nothing.
 NOTHING_RAN: Final = "no task ran; did the code under test use another app?"
 #: Columns that are left where pytest prints an error.
-_WIDTH: Final = 76
+_WIDTH: Final = 72
 
 
 class CheckFailed(TaskProgressError, AssertionError):
@@ -52,11 +53,13 @@ class CheckFailed(TaskProgressError, AssertionError):
 
     def __str__(self) -> str:
         expected = [f"Expected: {self.expected}"] if self.expected else []
+        said = "\n".join([self.headline, *expected]).split("\n")
         shown = ""
         if self.transitions:
             lines = timeline(self.transitions, at=self.at, notes=self.notes, width=_WIDTH)
             shown = "\n".join(lines)
-        parts = ["\n".join([self.headline, *expected]), shown, self.allow]
+        # What a task is called, and stores, must do nothing to a terminal.
+        parts = ["\n".join(map(as_line, said)), shown, self.allow]
         return "\n\n".join(filter(None, parts))
 
     def __reduce__(self) -> Any:  # noqa: ANN401 - what pickle asks for

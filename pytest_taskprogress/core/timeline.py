@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from pytest_taskprogress.core.messages import as_line, columns
+from pytest_taskprogress.core.messages import as_line, as_repr, columns
 from pytest_taskprogress.core.transitions import Source, Transition
 
 __all__ = ["HEAD", "MARK", "file_and_line", "timeline"]
@@ -109,7 +109,13 @@ def _with_gaps(
 
 def _row(each: Transition, mark: str) -> _Row:
     percent, source = each.percent, each.source or each.raised_at
-    notes = [each.message, each.error, None if each.stored else "(dropped by the backend)"]
+    result = None if each.meta or each.error else each.result
+    notes = [
+        each.message,
+        each.error,
+        None if result is None else f"= {as_repr(result)}",
+        None if each.stored else "(dropped by the backend)",
+    ]
     name = each.name or each.uuid
     return _Row(
         mark=mark,

@@ -23,7 +23,7 @@ from pytest_taskprogress.engines.control import controlled
 from pytest_taskprogress.engines.feed import Feed
 from pytest_taskprogress.engines.findings import Findings
 from pytest_taskprogress.engines.internals import app_state
-from pytest_taskprogress.engines.judging import recent
+from pytest_taskprogress.engines.judging import process
 from pytest_taskprogress.engines.keeping import replace
 from pytest_taskprogress.engines.pending import Pending
 from pytest_taskprogress.engines.periodic import Beat
@@ -151,7 +151,7 @@ class EagerEngine(Runs):
         self._surface.take_errors()
         self._judging.clear()
         self._was_there = True
-        recent[self] = None
+        process.recent[self] = None
         self.sweeps.clear()
         with ExitStack() as undo:
             broker, threads = self._turns.broker, self._turns.threads

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
@@ -14,9 +14,10 @@ from pytest_taskprogress.checks.rules.base import Violation
 from pytest_taskprogress.checks.subjects import judged
 from pytest_taskprogress.core.callsite import frame_outside
 from pytest_taskprogress.core.errors import TaskProgressWarning
+from pytest_taskprogress.core.failed import CheckFailed
 from pytest_taskprogress.engines.run import TaskRun
 
-__all__ = ["PUBLISHERS", "Judging", "everywhere", "recent"]
+__all__ = ["PUBLISHERS", "Judging", "Process", "process"]
 
 #: Frames of these packages publish on behalf of somebody; the first one above them is the source.
 PUBLISHERS: Final = ("celery.", "contextlib", "kombu.", "pytest_taskprogress.")
@@ -25,17 +26,37 @@ PUBLISHERS: Final = ("celery.", "contextlib", "kombu.", "pytest_taskprogress.")
 _KEPT: Final = 20
 
 
-#: Engines that were installed, or ran something; cleared by whoever wants to know which of them do.
-recent: Final[WeakKeyDictionary[Any, None]] = WeakKeyDictionary()
-#: Who is told of the runs of all engines: which of them, and the run.
-everywhere: Final[list[Callable[[Any, TaskRun], object]]] = []
+@dataclass
+class Process:
+    """What holds for all engines of this process: of a test, while one runs.
+
+    Attributes:
+        contract: What runs are judged by, where the engine was given no contract of its own.
+        recent: Engines that were installed, or ran something, in order; cleared by who looks.
+        told: Who is told of each run: with the engine, and the run.
+        warned: What was warned of: many runs of a test may break the same rules.
+    """
+
+    contract: Contract = field(default_factory=Contract)
+    recent: WeakKeyDictionary[Any, None] = field(default_factory=WeakKeyDictionary)
+    told: list[Callable[[Any, TaskRun], object]] = field(default_factory=list)
+    warned: set[object] = field(default_factory=set)
+
+    def begin(self, contract: Contract | None = None) -> None:
+        """Begin with another test."""
+        self.contract = contract or Contract()
+        self.recent.clear()
+        self.told.clear()
+        self.warned.clear()
+
+
+process: Final = Process()
 
 
 class Judging:
     """What becomes of runs that are over: they are judged, kept, and told of.
 
     Attributes:
-        contract: What they are judged by.
         runs: The last ones.
         told: Who is told of each run.
         errors: What is still to be raised: of runs that nobody called.
@@ -46,10 +67,19 @@ class Judging:
 
     def __init__(self, owner: object) -> None:
         self._owner = owner
-        self.contract = Contract()
+        self._contract: Contract | None = None
         self.runs: deque[TaskRun] = deque(maxlen=_KEPT)
         self.told: list[Callable[[TaskRun], object]] = []
         self.errors: list[Exception] = []
+
+    @property
+    def contract(self) -> Contract:
+        """What runs are judged by; may be set, None: by what all engines' are."""
+        return self._contract or process.contract
+
+    @contract.setter
+    def contract(self, contract: Contract | None) -> None:
+        self._contract = contract
 
     def judge(self, run: TaskRun, *, called: bool) -> TaskRun:
         """Judge a run; returns it, with what it breaks.
@@ -66,10 +96,10 @@ class Judging:
         if violations:
             run = replace(run, violations=tuple(violations))
         self.runs.append(run)
-        recent[self._owner] = None
+        process.recent[self._owner] = None
         for tell in self.told:
             tell(run)
-        for tell_of in everywhere:
+        for tell_of in process.told:
             tell_of(self._owner, run)
         if not violations:
             return run
@@ -96,8 +126,9 @@ class Judging:
             TaskProgressWarning: The same, if a filter makes warnings errors.
         """
         __tracebackhide__ = True
-        __tracebackhide__ = True
         errors, self.errors = self.errors, []
+        if len(errors) > 1 and isinstance(errors[0], CheckFailed):
+            errors[0].headline += f"\n  (the first of {len(errors)} runs that break it)"
         if errors:
             raise errors[0]
 
@@ -105,10 +136,15 @@ class Judging:
         """Forget all runs."""
         self.runs.clear()
         self.errors.clear()
+        process.warned.clear()
 
 
 def _warn(run: TaskRun, violations: list[Violation]) -> None:
     __tracebackhide__ = True
+    told_before = (run.name, *sorted({each.rule for each in violations}))
+    if told_before in process.warned:
+        return
+    process.warned.add(told_before)
     source = next((each.source for each in violations if each.source is not None), None)
     if source is None:
         frame = frame_outside(PUBLISHERS)

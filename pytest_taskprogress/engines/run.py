@@ -13,7 +13,7 @@ from pytest_taskprogress.checks.snapshots import snapshot
 from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.messages import as_line, as_text
 from pytest_taskprogress.core.starts import Start
-from pytest_taskprogress.core.states import ABORTED, RETRY
+from pytest_taskprogress.core.states import ABORTED, RETRY, SUCCESS
 from pytest_taskprogress.core.timeline import file_and_line, timeline
 from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.scenario import Event, Happened
@@ -121,6 +121,11 @@ class TaskRun:
         if not self.aborts:
             return 0
         return sum(each.index >= self.aborts[0].index for each in self.progress)
+
+    @property
+    def went_well(self) -> bool:
+        """Whether it ended in SUCCESS, broke no rule, and was no mismatch."""
+        return self.state == SUCCESS and not self.violations and not self.mismatches
 
     # -- judging ----------------------------------------------------------------------------------
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, Protocol
 
 from pytest_taskprogress.core.failed import NOTHING_RAN, CheckFailed
-from pytest_taskprogress.core.messages import as_text
+from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.timeline import HEAD, timeline
 from pytest_taskprogress.core.transitions import Column, History, Transition
 
-__all__ = ["difference", "told_of_runs"]
+__all__ = ["difference", "told_of_engines", "told_of_runs"]
+
+#: How many runs are named, and how many lines there are for those that are shown.
+_NAMED: Final = 6
+_ROOM: Final = 50
 
 
 class _Mismatch(Protocol):
@@ -34,13 +38,47 @@ class _Run(Protocol):
     @property
     def notes(self) -> dict[int, str]: ...
     @property
+    def went_well(self) -> bool: ...
+    @property
     def mismatches(self) -> Sequence[_Mismatch]: ...
+
+
+class _Sweep(Protocol):
+    @property
+    def last(self) -> str: ...
+
+
+class _Engine(Protocol):
+    @property
+    def runs(self) -> Sequence[_Run]: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def sweeps(self) -> Sequence[_Sweep]: ...
+
+
+def told_of_engines(engines: Iterable[_Engine], error: BaseException | None, width: int) -> str:
+    """What happened on the engines of a test; never raises: the test's own failure counts.
+
+    Args:
+        engines: Those that it used.
+        error: What it failed with.
+        width: Columns of the terminal.
+    """
+    parts = []
+    for each in engines:
+        try:
+            parts.append(each.sweeps[-1].last if each.sweeps else "")
+            parts.append(told_of_runs(each.runs, each.history, error, width))
+        except Exception as broken:  # noqa: BLE001 - whatever somebody's values do
+            parts.append(f"(what was run cannot be shown: {as_repr(broken)})")
+    return "\n".join(filter(None, parts))
 
 
 def told_of_runs(
     runs: Sequence[_Run], history: History, error: BaseException | None = None, width: int = 80
 ) -> str:
-    """What happened on an engine: the last run, and the headlines of those before.
+    """What happened on an engine: of the last runs all, as long as there is room for them.
 
     Args:
         runs: The last ones, in order.
@@ -53,19 +91,42 @@ def told_of_runs(
     if not runs:
         lines = timeline(history, width=width) if history else [NOTHING_RAN.capitalize()]
         return "\n".join(lines)
-    *before, last = runs
-    lines = [f"before: {each.headline}" for each in before[-5:]]
-    if error is not None and HEAD in as_text(error):
-        return "\n".join([*lines, last.headline])
-    mismatch = last.mismatches[-1] if last.mismatches else None
-    lines.append(last.headline)
-    at: list[int] = []
-    if mismatch is not None and mismatch.at is not None:
-        lines.append(f"Expected: {mismatch.pattern}")
-        lines.append(f"Instead of {mismatch.expected} came {mismatch.got}")
-        at = [_position(mismatch, last.history)]
-    lines += timeline(last.history, at=at, notes=last.notes, width=width)
+    others = len(runs) - _NAMED
+    lines = [f"before: {others:,} other {'run' if others == 1 else 'runs'}"] if others > 0 else []
+    runs = runs[-_NAMED:]
+    is_shown = error is not None and HEAD in as_text(error)
+    shown = {} if is_shown else _with_room(runs, width)
+    for number, run in enumerate(runs):
+        before = "" if number == len(runs) - 1 or number in shown else "before: "
+        lines += [f"{before}{run.headline}", *shown.get(number, ())]
     return "\n".join(lines)
+
+
+def _with_room(runs: Sequence[_Run], width: int) -> dict[int, list[str]]:
+    """The timelines that there is room for: first those that did not go well, and the last one."""
+    last = len(runs) - 1
+    order = sorted(range(len(runs)), key=lambda each: (runs[each].went_well, last - each))
+    order.sort(key=lambda each: each != last)
+    shown: dict[int, list[str]] = {}
+    room = _ROOM
+    for number in order:
+        lines = _timeline_of(runs[number], width)
+        if shown and len(lines) > room:
+            continue
+        room -= len(lines)
+        shown[number] = lines
+    return shown
+
+
+def _timeline_of(run: _Run, width: int) -> list[str]:
+    mismatch = run.mismatches[-1] if run.mismatches else None
+    if mismatch is None or mismatch.at is None:
+        return timeline(run.history, notes=run.notes, width=width)
+    return [
+        f"Expected: {mismatch.pattern}",
+        f"Instead of {mismatch.expected} came {mismatch.got}",
+        *timeline(run.history, at=[_position(mismatch, run.history)], notes=run.notes, width=width),
+    ]
 
 
 def _position(mismatch: _Mismatch, history: History) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import Counter
@@ -10,12 +11,13 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, Protocol
+from weakref import WeakSet
 
 from pytest_taskprogress.checks.comparing import Change, Recorded, compare
 from pytest_taskprogress.checks.golden import read_golden, write_golden
 from pytest_taskprogress.checks.reach import Reach
 from pytest_taskprogress.core.failed import CheckFailed
-from pytest_taskprogress.core.messages import as_text
+from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.report.records import Recorder, record_of, with_relative_sources
 
 __all__ = ["RunLog", "Session"]
@@ -70,11 +72,14 @@ class RunLog:
         """Find what the tasks of an app report."""
         self._left.update(self._sites_of(app))
 
-    def leave(self) -> dict[str, Any]:
-        """What the report of a phase of the test takes to the session: plain values."""
+    def leave(self) -> str:
+        """What the report of a phase of the test takes to the session: plain values, as JSON.
+
+        In ASCII: xdist carries no lone surrogate, and no subclass of str; tasks write both.
+        """
         left, self._left = {**self._left, "runs": self._recorder.runs}, {}
         self._recorder = Recorder()
-        return left
+        return json.dumps(left, default=as_repr)
 
     def take(self, engine: Any, run: Any) -> None:  # noqa: ANN401 - of a floor above
         """Take a run of an engine, which is over."""
@@ -133,7 +138,7 @@ class Session:
         self._options = options
         self._is_worker = is_worker
         self._sites_of = sites_of
-        self._apps: set[int] = set()
+        self._apps: WeakSet[Any] = WeakSet()
         self._tests: dict[str, dict[str, Any]] = {}
         self._golden: list[tuple[str, str, str]] = []
         self._reach = Reach()
@@ -146,9 +151,9 @@ class Session:
         return RunLog(nodeid, self._options, self._new_sites)
 
     def _new_sites(self, app: Any) -> dict[str, Any]:  # noqa: ANN401 - a Celery app
-        if not self._options.looks_back or id(app) in self._apps:
+        if not self._options.looks_back or app in self._apps:
             return {}
-        self._apps.add(id(app))
+        self._apps.add(app)
         return self._sites_of(app)
 
     # -- hooks ------------------------------------------------------------------------------------
@@ -158,7 +163,7 @@ class Session:
         left = getattr(report, "taskprogress", None)
         if self._is_worker or left is None:
             return
-        left = with_relative_sources(left, self._root)
+        left = with_relative_sources(json.loads(left), self._root)
         test = self._tests.setdefault(report.nodeid, {"nodeid": report.nodeid, "runs": []})
         if report.when == "call" or not report.passed:
             test["outcome"] = report.outcome
@@ -195,7 +200,8 @@ class Session:
             terminalreporter.write_line(f"taskprogress: golden histories in {where}: {told or 0}")
             for nodeid, change, text in self._golden:
                 if change in (Change.FIXED.value, Change.NEW.value):
-                    terminalreporter.write_line(f"  {change} {nodeid}: {text}")
+                    told = text.replace("\n", "\n    ")
+                    terminalreporter.write_line(f"  {change} {nodeid}: {told}")
         if self._options.coverage:
             terminalreporter.section("transition coverage")
             for line in self._reach.lines(min(terminalreporter._tw.fullwidth, 120)):  # noqa: SLF001
@@ -211,9 +217,10 @@ class Session:
             terminalreporter.write_line(f"taskprogress: {where}: {self._error}", red=True)
         elif self._options.report:
             count = sum(run["alike"] for test in self._tests.values() for run in test["runs"])
+            tests = len(self._tests)
             terminalreporter.write_line(
-                f"taskprogress: {count:,} runs of {len(self._tests):,} tests are in"
-                f" {self._options.report}"
+                f"taskprogress: {count:,} run{'' if count == 1 else 's'} of"
+                f" {tests:,} test{'' if tests == 1 else 's'} in {self._options.report}"
             )
 
     # -- what is made of it -----------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_taskprogress.checks.rules import RULES
 from pytest_taskprogress.options import SETTINGS, Options
 
 ENDLESS = """
@@ -19,8 +20,15 @@ ENDLESS = """
 
 
 def test_every_setting_is_a_field():
-    """The table and the dataclass name the same options."""
-    assert {each.name for each in SETTINGS} == set(Options.__slots__)
+    """The table and the dataclass name the same options; figures of rules are one field."""
+    fields = {each.name for each in SETTINGS if not each.is_figure}
+    assert fields == set(Options.__slots__) - {"figures"}
+
+
+def test_every_figure_is_that_of_a_rule():
+    """Each rule that goes by a figure has its option."""
+    figures = {each.name.replace("_", "-") for each in SETTINGS if each.is_figure}
+    assert figures == {rule.name for rule in RULES.values() if rule.figure is not None}
 
 
 @pytest.mark.parametrize(
@@ -96,39 +104,6 @@ def test_a_bad_ini_key(pytester, project):
     )
 
 
-@pytest.mark.parametrize(
-    ("marker", "message"),
-    [
-        ("(limt=3)", "*has no argument 'limt': expected limit; did you mean limit?"),
-        ("(strange=3)", "*has no argument 'strange': expected limit"),
-        ("(5)", "*takes keyword arguments only (limit), got (5,)"),
-        ("(limit=2.5)", "*taskprogress(limit=...): expected a whole number of 1 or more, got 2.5"),
-        ("(limit=True)", "*taskprogress(limit=...): expected a whole number*, got True"),
-        ("(engine='eager')", "*has no argument 'engine'*"),
-    ],
-)
-def test_a_bad_marker(pytester, project, marker, message):
-    """A marker's mistake ends the run at collection, with the nearest name."""
-    pytester.makepyfile(
-        f"""
-        import pytest
-
-        @pytest.mark.taskprogress{marker}
-        def test_it(taskprogress):
-            pass
-        """
-    )
-    result = pytester.runpytest()
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: {message}"])
-
-
-def test_the_marker_explains_itself(pytester):
-    """pytest --markers tells of it."""
-    result = pytester.runpytest("--markers")
-    result.stdout.fnmatch_lines(["@pytest.mark.taskprogress(limit=...): options of *"])
-
-
 def test_the_options_explain_themselves(pytester):
     """pytest --help tells of the options and the ini keys."""
     result = pytester.runpytest("--help")
@@ -137,6 +112,7 @@ def test_the_options_explain_themselves(pytester):
             "Celery tasks that report progress:",
             "  --taskprogress-engine=*",
             "  --taskprogress-limit=*",
+            *(f"  {each.flag}*" for each in SETTINGS[2:]),
         ]
     )
     result.stdout.fnmatch_lines(["  taskprogress_limit *", "*how many messages*"])

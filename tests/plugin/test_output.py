@@ -38,11 +38,12 @@ def test_a_history_that_differs(pytester, project):
         "AssertionError: assert ['PROGRESS', 'PROGRESS', 'SUCCESS'] == ['PROGRESS', 'STARTED', 'S",
         "First difference at [1]: expected 'STARTED', got 'PROGRESS'",
         "What was stored:",
-        "0     0.000s ",
-        "->    1     0.000s ",
-        "2     0.000s ",
+        "0   0.000 ",
+        "> 1   0.000 ",
+        "2   0.000 ",
         "First difference at [1]: expected nothing more, got 'SUCCESS'",
         "First difference at [2]: expected 'SUCCESS', got nothing more",
+        "> (nothing more)",
         "AssertionError: assert History(['PROGRESS', 'SUCCESS']) == 3",
         "AssertionError: assert History(['PROGRESS', 'SUCCESS']) != ['PROGRESS', 'SUCCESS']",
     ):
@@ -67,5 +68,8 @@ def test_a_warning_is_at_the_users_line(pytester, project):
     result = pytester.runpytest("-W", "default")
     result.assert_outcomes(passed=1, warnings=1)
     result.stdout.fnmatch_lines(
-        ["*test_a_warning_is_at_the_users_line.py:6: TaskProgressWarning: *FAILURE was stored*"]
+        [
+            "*test_a_warning_is_at_the_users_line.py:6: TaskProgressWarning: *breaks its contract:",
+            "*no-zombie: FAILURE was stored*",
+        ]
     )

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pytest_taskprogress.checks.subjects import Judged, Subject, judged
-from pytest_taskprogress.core.failed import NOTHING_RAN, CheckFailed
+from pytest_taskprogress.checks.subjects import Judged, Subject, judged, nothing_of
+from pytest_taskprogress.core.failed import CheckFailed
 from pytest_taskprogress.core.transitions import Transition
 
 __all__ = ["failure", "known_of"]
@@ -19,9 +19,7 @@ def known_of(subject: Subject) -> Judged:
         if known.run is not None and known.run.history:
             message = f"{known.name} stored nothing: only others did"
             raise CheckFailed(message, transitions=known.run.history)
-        # Not a failure of what was expected: there is nothing that could be.
-        message = f"{known.name} is empty: {NOTHING_RAN}"
-        raise CheckFailed(message, allow="A task that ignores its results stores nothing.")
+        raise CheckFailed(*nothing_of(known))
     return known
 
 

@@ -42,10 +42,10 @@ def _wanted(state: str | Matcher, expected: dict[str, object]) -> Matcher:
         )
         raise PatternError(message)
     names = str(state).split("|")
-    one_of = state_of(state, **expected)
     if len(names) == 1:
-        return one_of
-    return Matcher(repr(one_of), lambda each: each.state in names, expected)
+        return state_of(state, **expected)
+    code = repr(state_of(..., **expected)).replace("...", repr(state), 1)
+    return Matcher(code, lambda each: each.state in names, expected)
 
 
 def assert_reached(subject: Subject, state: str | Matcher, **expected: object) -> Transition:

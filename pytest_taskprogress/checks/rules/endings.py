@@ -46,11 +46,11 @@ def _terminal(task: TaskRecord, _: object) -> Iterator[Found]:
     last = next((each for each in reversed(task.transitions) if each.stored), None)
     if last is None or last.state in TERMINAL_STATES:
         return
-    why = (
-        "the attempt that it asked for never came"
-        if last.state == RETRY
-        else "Ignore and Reject leave the last write as it is, and so does ignore_result"
-    )
+    why = "Ignore and Reject leave the last write as it is, and so does ignore_result"
+    if any(each.stored and each.state in TERMINAL_STATES for each in task.transitions):
+        why = "it was written over the end"
+    elif last.state == RETRY:
+        why = "the attempt that it asked for never came"
     yield last, f"it has ended, and {last.state} is what everybody reads for ever: {why}"
 
 
@@ -87,6 +87,13 @@ def _no_zombie(task: TaskRecord, _: object) -> Iterator[Found]:
     for each, ended in _after_the_end(task):
         if not _is_lost(each, ended):
             message = _wrong(each, ended, f", at {ended.source}," if ended.source else "")
+            # Of a message that is delivered again, all is dropped.
+            again = any(start.index > ended.index for start in task.starts)
+            if message is None and each.is_report and ended.state == SUCCESS and not again:
+                message = (
+                    f"{each.state} was reported after SUCCESS: some result backends drop it, with"
+                    " others the task looks alive again. Report nothing after the end"
+                )
             if message is not None:
                 yield each, message
 
@@ -110,7 +117,8 @@ def _wrong(each: Transition, ended: Transition, where: str) -> str | None:
             f"SUCCESS was stored{where} and then the task raised: the backend dropped the FAILURE,"
             " while on_failure and errbacks ran. Report success last"
         )
-    if not each.stored and new == SUCCESS and each.result != ended.result:
+    # Who returns nothing loses nothing.
+    if not each.stored and new == SUCCESS and each.result not in (None, ended.result):
         return (
             f"SUCCESS was stored{where} with a result of its own, and the first SUCCESS is final:"
             f" what the function returned, {as_repr(each.result)}, is lost. Return the meta that"

@@ -47,13 +47,19 @@ def _abort_honoured(task: TaskRecord, most: int) -> Iterator[Found]:
     asked = task.aborts[0]
     reports = [each for each in task.reports if each.index >= asked.index]
     if max(len(reports), task.checks_after_abort) > most:
-        what = f"{len(reports)} reports and {task.checks_after_abort} abort checks"
+        what = (
+            f"{_count(len(reports), 'report')} and {_count(task.checks_after_abort, 'abort check')}"
+        )
         message = (
             f"it was asked to abort at {asked.at:g} s, and went on for {what}: expected {most} of"
             " each at most. With base=AbortableTask it looks at each report of its Observer, and at"
             " `raise_if_aborted()`: let it do so more often"
         )
         yield reports[0] if reports else None, message
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _first_report(task: TaskRecord, most: float) -> Iterator[Found]:

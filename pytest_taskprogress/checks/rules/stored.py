@@ -13,7 +13,7 @@ from pytest_taskprogress.checks.rules.base import Found, Rule
 from pytest_taskprogress.checks.subjects import TaskRecord
 from pytest_taskprogress.core.keypaths import culprit
 from pytest_taskprogress.core.messages import as_repr
-from pytest_taskprogress.core.states import EXCEPTION_STATES, FAILURE, RETRY
+from pytest_taskprogress.core.states import EXCEPTION_STATES, FAILURE, RETRY, SUCCESS
 
 __all__ = ["READABLE", "SERIALIZABLE"]
 
@@ -21,6 +21,9 @@ __all__ = ["READABLE", "SERIALIZABLE"]
 _JSON: Final = frozenset({str, int, bool, type(None)})
 #: What Celery carries as JSON, and the encoders of web frameworks do.
 _CARRIED: Final = (date, time, Decimal, UUID)
+
+
+_NO_JSON: Final = "which is no JSON: a browser refuses it all"
 
 
 def _encode(value: Any) -> str:  # noqa: ANN401 - whatever was stored
@@ -43,8 +46,12 @@ def _serializable(task: TaskRecord, _: object) -> Iterator[Found]:
             # Only what is not JSON at a glance is encoded: a float may be NaN.
             if value.__class__ not in _JSON and not _is_json(value):
                 path, part = culprit(meta, _encode, "meta")
-                yield each, f"{path} is {as_repr(part)}, which is no JSON: a browser refuses it all"
+                yield each, f"{path} is {as_repr(part)}, {_NO_JSON}"
                 break
+    end = task.transitions[-1]
+    if not end.meta and end.state == SUCCESS and not _is_json(end.result):
+        path, part = culprit(end.result, _encode, "result")
+        yield end, f"{path} is {as_repr(part)}, {_NO_JSON}"
 
 
 def _is_json(value: object) -> bool:

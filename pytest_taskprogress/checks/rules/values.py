@@ -82,7 +82,8 @@ def _fits(percent: Any, current: Any, total: Any) -> bool:  # noqa: ANN401 - wha
 def _out_of_bounds(meta: dict[str, Any]) -> Iterator[str]:
     percent, current, total = meta.get("percent"), meta.get("current"), meta.get("total")
     for name, value in (("percent", percent), ("current", current), ("total", total)):
-        if value is None:
+        # A `current` without a total may be a name: of the file that is read.
+        if value is None or (name == "current" and total is None and isinstance(value, str)):
             continue
         if not _is_number(value):
             yield f"{name}={as_repr(value)} is no number"
@@ -129,7 +130,9 @@ def _complete(task: TaskRecord, _: object) -> Iterator[Found]:
     # Whoever has asked it to abort does not expect all of it.
     if end is None or end.state != SUCCESS or task.aborts:
         return
-    last = next(iter(task.attempts[-1].reports[-1:]), end)
+    # A report in between may tell neither.
+    told = [each for each in task.attempts[-1].reports if each.percent is not None]
+    last = told[-1] if told else end
     # What a task returns may say that it is complete; it may have a `percent` of something else.
     at = max(last.percent or 0.0, end.percent or 0.0)
     if last.percent is not None and at < 100 - _NOISE:
