@@ -307,6 +307,12 @@ def with_marker(
     meant = {key.replace("_", "-") for key, value in arguments.items() if value is not False}
     ignored = [each for each in options.ignore if each.replace("_", "-") not in meant]
     options = replace(options, ignore=tuple(ignored))
+    if not known.keys() >= arguments.keys():
+        from pytest_taskprogress.checks.rules import RULES
+
+        for rule in RULES:
+            name = rule.replace("-", "_")
+            known.setdefault(name, Setting(name, lambda value: value, rule, is_figure=True))
     for name, value in arguments.items():
         if name not in known:
             from difflib import get_close_matches
@@ -365,7 +371,8 @@ def contract_of(
     rules = rules_of(item.ihook)
     if not (options.judges or rules):
         return None
-    key = (options, *rules)
+    # By its text: 0 and False, or 1 and True, are not the same figure.
+    key = (repr(options), *rules)
     try:
         contract = known.get(key)
     except TypeError:  # the figure of a third party's rule need not be hashable

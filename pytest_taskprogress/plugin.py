@@ -186,7 +186,7 @@ def _install(config: pytest.Config, engine: EagerEngine, app: Any) -> None:
     item = config.stash[_ITEM]
     found = _options_of(item)
     engine.limit = found.limit
-    engine.contract = _contract_of(item) or found.contract()
+    engine.contract = _contract_of(item)
     log = _log_of(item)
     if log is not None:
         log.know(app)
@@ -242,14 +242,14 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
         attached.told_of_listeners()
     item.config.stash[_ITEM] = item
     # Also of a marker that was added after the collection.
-    contract = _contract_of(item) if _is_ours(item) else None
+    contract = _contract_of(item)
     session = _session_of(item.config)
     if session is not None:
         item.stash[_LOG] = session.begin(item.nodeid)
         import pytest_taskprogress.engines.judging  # noqa: F401 - told of every run
     judging = sys.modules.get("pytest_taskprogress.engines.judging")
     if judging is not None:
-        judging.process.begin(contract or _options_of(item).contract())
+        judging.process.begin(contract)
         if session is not None:
             judging.process.told.append(item.stash[_LOG].take)
     engine, app = _engine_of(item), _app_of(item)
@@ -274,10 +274,12 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     with _without_lines_of_ours():
         if engine is not None:
             engine.check_walks()
-            engine.check_contract()
             engine.check_listeners()
+        judging = sys.modules.get("pytest_taskprogress.engines.judging")
+        for each in () if judging is None else list(judging.process.recent):
+            each.check_contract()
         # The runs of a test under `@given` are others every time.
-        if log is not None and not hasattr(getattr(item, "obj", None), "hypothesis"):
+        if log is not None and not _is_given(item):
             log.check_golden()
     for attached in _attached():
         attached.check_listeners()
@@ -312,14 +314,16 @@ def pytest_runtest_makereport(
     report = yield
     engine = _engine_of(item)
     if call.when == "call" or report.failed:
-        told = _told_of_runs(engine, call)
-        if report.failed and told:
-            report.sections.append(("taskprogress", told))
-        if told and item.config.pluginmanager.hasplugin("html"):
+        error = None if call.excinfo is None else call.excinfo.value
+        if report.failed:
+            told = _told_of_runs(item, engine, call.when, error)
+            report.sections.extend([("taskprogress", told)] if told else ())
+        if item.config.pluginmanager.hasplugin("html"):
             import pytest_html
 
-            extra = pytest_html.extras.text(told, name="taskprogress")
-            report.extras = [*getattr(report, "extras", []), extra]  # type: ignore[attr-defined]
+            told = _told_of_runs(item, engine, call.when, None)
+            extras = [pytest_html.extras.text(told, name="taskprogress")] if told else []
+            report.extras = [*getattr(report, "extras", []), *extras]  # type: ignore[attr-defined]
     log = _log_of(item)
     if log is not None and (log or engine is not None):
         report.taskprogress = log.leave()  # type: ignore[attr-defined]
@@ -331,19 +335,26 @@ def pytest_runtest_makereport(
     return report
 
 
-def _told_of_runs(engine: EagerEngine | None, call: pytest.CallInfo[None]) -> str:
-    """What a test has run, on the fixture's engine, or on any other."""
+def _told_of_runs(
+    item: pytest.Item, engine: EagerEngine | None, when: str, error: BaseException | None
+) -> str:
+    """What a test has run, on the fixture's engine, or on any other; not what an error shows."""
     judging = sys.modules.get("pytest_taskprogress.engines.judging")
     if judging is None:
         return ""
     from pytest_taskprogress.report.explain import told_of_engines
 
     engines = dict.fromkeys([*([] if engine is None else [engine]), *judging.process.recent])
-    if call.when != "call":
+    if when != "call":
         # Before or after the test: nobody has said that a task would run there.
         engines = {each: None for each in engines if each.history}
-    error = None if call.excinfo is None else call.excinfo.value
-    return told_of_engines(list(engines), error, _width())
+    # Under `@given` the last run is the one that fails; the others are of other examples.
+    most = 1 if _is_given(item) else None
+    return told_of_engines(list(engines), error, _width(), most)
+
+
+def _is_given(item: pytest.Item) -> bool:
+    return hasattr(getattr(item, "obj", None), "hypothesis")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from pytest_taskprogress.core.messages import as_line, as_repr, columns
@@ -73,7 +73,12 @@ def timeline(
         return ["(nothing was written)"]
     notes = notes or {}
     shown = _shown(len(transitions), [*at, *notes])
-    rows = [_row(transitions[each], MARK if each in at else "") for each in shown]
+    looked_at = {each: transitions[each] for each in shown}
+    names = _names(looked_at.values())
+    rows = [
+        _row(each, MARK if position in at else "", names[each.uuid, each.name])
+        for position, each in looked_at.items()
+    ]
     lines = _aligned([_HEAD, *rows], width)
     said = {each: as_line(f"  -- {note}", width) for each, note in notes.items()}
     lines = _with_gaps(lines, shown, len(transitions), said)
@@ -107,7 +112,25 @@ def _with_gaps(
     return result
 
 
-def _row(each: Transition, mark: str) -> _Row:
+def _names(transitions: Iterable[Transition]) -> dict[tuple[str, str | None], str]:
+    """Tasks as they are shown: numbered where several have the same name."""
+    transitions = list(transitions)
+    known = {each.uuid: each.name for each in transitions if each.name}
+    short: dict[tuple[str, str | None], str] = {}
+    tasks: dict[str, list[str]] = {}
+    for each in transitions:
+        full = each.name or known.get(each.uuid) or each.uuid
+        name = full.rpartition(".")[2] or full
+        short[each.uuid, each.name] = name
+        if each.uuid not in tasks.setdefault(name, []):
+            tasks[name].append(each.uuid)
+    return {
+        key: name if len(tasks[name]) == 1 else f"{name}-{tasks[name].index(key[0]) + 1}"
+        for key, name in short.items()
+    }
+
+
+def _row(each: Transition, mark: str, name: str) -> _Row:
     percent, source = each.percent, each.source or each.raised_at
     result = None if each.meta or each.error else each.result
     notes = [
@@ -116,12 +139,11 @@ def _row(each: Transition, mark: str) -> _Row:
         None if result is None else f"= {as_repr(result)}",
         None if each.stored else "(dropped by the backend)",
     ]
-    name = each.name or each.uuid
     return _Row(
         mark=mark,
         number=str(each.index),
         seconds=f"{each.at:.3f}",
-        task=name.rpartition(".")[2] or name,
+        task=name,
         states=f"{each.old_state} -> {each.state}",
         bar="" if percent is None else _bar(percent),
         percent="" if percent is None else f"{percent:.5g}%",
@@ -177,6 +199,10 @@ def _line(row: _Row, widths: dict[str, int]) -> str:
         if name == "source" and columns(cell) > wide:
             # The line is what one wants to know.
             text = f"...{cell[3 - wide :]}"
+        elif name == "states" and columns(cell) > wide and " -> " in cell:
+            # So is the new state.
+            old, _, new = cell.partition(" -> ")
+            text = as_line(f"{as_line(old, max(3, wide - columns(new) - 4))} -> {new}", wide)
         else:
             text = as_line(cell, wide)
         pad = " " * (wide - columns(text))

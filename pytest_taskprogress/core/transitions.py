@@ -21,7 +21,9 @@ _T = TypeVar("_T")
 
 #: A frame in the text of a traceback, and the files of packages that people install.
 _FRAME: Final = re.compile(r'^ *File "(.+)", line (\d+)', re.MULTILINE)
-_LIBRARY: Final = re.compile(r"[/\\](site-packages|dist-packages|lib[/\\]python3[.\d]*)[/\\]")
+_LIBRARY: Final = re.compile(
+    r"[/\\](site-packages|dist-packages|lib[/\\]python3[.\d]*|pytest_taskprogress)[/\\]"
+)
 
 
 def _itself(transition: Transition) -> Any:  # noqa: ANN401 - of a column of transitions

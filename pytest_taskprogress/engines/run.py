@@ -124,8 +124,9 @@ class TaskRun:
 
     @property
     def went_well(self) -> bool:
-        """Whether it ended in SUCCESS, broke no rule, and was no mismatch."""
-        return self.state == SUCCESS and not self.violations and not self.mismatches
+        """Whether it ended as it was asked to, broke no rule, and was no mismatch."""
+        ended_well = self.state == SUCCESS or (self.state == ABORTED and self.aborts)
+        return bool(ended_well) and not self.violations and not self.mismatches
 
     # -- judging ----------------------------------------------------------------------------------
 
@@ -206,15 +207,20 @@ class TaskRun:
     @property
     def notes(self) -> dict[int, str]:
         """What happened between transitions: the position of the next one, and what it was."""
-        told: list[tuple[int, str]] = [(each.index, repr(each.event)) for each in self.happened]
-        for abort in self.aborts:
-            at = f", at {file_and_line(abort.source)}" if abort.source else ""
-            told.append((abort.index, f"asked to abort{at}"))
-        notes: dict[int, list[str]] = {}
-        for index, text in told:
+        notes: dict[int, dict[str, None]] = {}
+        for index, text in [
+            *((each.index, repr(each.event)) for each in self.happened),
+            *((each.index, _asked(each)) for each in self.aborts),
+        ]:
             position = sum(each.index < index for each in self.history)
-            notes.setdefault(position, []).append(text)
+            # Several tasks may be asked at once: it is said once.
+            notes.setdefault(position, {})[text] = None
         return {position: ": ".join(texts) for position, texts in notes.items()}
 
     def __str__(self) -> str:
         return self.timeline()
+
+
+def _asked(abort: AbortRequest) -> str:
+    at = f", at {file_and_line(abort.source)}" if abort.source else ""
+    return f"asked to abort{at}"

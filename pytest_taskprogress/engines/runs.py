@@ -152,11 +152,11 @@ class Runs(Plays, Surfaced):
 
     @property
     def contract(self) -> Contract:
-        """What every run is judged by; may be set."""
+        """What every run is judged by; may be set, None: by what the test is marked with."""
         return self._judging.contract
 
     @contract.setter
-    def contract(self, contract: Contract) -> None:
+    def contract(self, contract: Contract | None) -> None:
         self._judging.contract = contract
 
     @property

@@ -57,19 +57,22 @@ class _Engine(Protocol):
     def sweeps(self) -> Sequence[_Sweep]: ...
 
 
-def told_of_engines(engines: Iterable[_Engine], error: BaseException | None, width: int) -> str:
+def told_of_engines(
+    engines: Iterable[_Engine], error: BaseException | None, width: int, most: int | None = None
+) -> str:
     """What happened on the engines of a test; never raises: the test's own failure counts.
 
     Args:
         engines: Those that it used.
         error: What it failed with.
         width: Columns of the terminal.
+        most: How many runs of each at most; None: those that there is room for.
     """
     parts = []
     for each in engines:
         try:
             parts.append(each.sweeps[-1].last if each.sweeps else "")
-            parts.append(told_of_runs(each.runs, each.history, error, width))
+            parts.append(told_of_runs(each.runs[-(most or 0) :], each.history, error, width))
         except Exception as broken:  # noqa: BLE001 - whatever somebody's values do
             parts.append(f"(what was run cannot be shown: {as_repr(broken)})")
     return "\n".join(filter(None, parts))

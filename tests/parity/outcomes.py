@@ -677,7 +677,9 @@ def extended(side):
 
 
 @CASES.add(
-    "states of one's own", "reports: PROGRESS BUSY SUCCESS (PROGRESS) (SUCCESS)", warns="reports breaks"
+    "states of one's own",
+    "reports: PROGRESS BUSY SUCCESS (PROGRESS) (SUCCESS)",
+    warns="reports breaks",
 )
 def own_states(side):
     """Reports replace each other; after SUCCESS none is kept."""

@@ -215,7 +215,7 @@ CASES = [
     Case("ignores", ["PROGRESS"]),
     Case("rejects", ["PROGRESS"] if VERSION < (5, 7) else ["PROGRESS", "FAILURE"]),
     Case("raises", ["FAILURE"]),
-    Case("after_success", ["SUCCESS"], dropped=("PROGRESS", "SUCCESS"), warns=True),
+    Case("after_success", ["SUCCESS"], dropped=("PROGRESS", "SUCCESS")),
     Case("after_failure", ["FAILURE", "PROGRESS"], warns=True),
     Case("after_revoked", ["REVOKED", "PROGRESS"], warns=True),
     Case("unreadable", ["FAILURE"]),

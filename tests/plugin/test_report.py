@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import json
 import re
 
 import pytest
@@ -215,13 +217,19 @@ def test_pytest_html(user, pytester):
         plugins=["metadata", "html"],
     )
     assert told.of("test_it") == "passed"
-    page = html.unescape(html.unescape((pytester.path / "report.html").read_text(encoding="utf-8")))
-    assert page.count("PENDING -> PROGRESS") >= 2 or "data:text/plain" in page
-    assert "taskprogress" in page
+    page = (pytester.path / "report.html").read_text(encoding="utf-8")
+    [blob] = re.findall(r'data-jsonblob="(.*?)"', page, re.DOTALL)
+    tests = json.loads(html.unescape(blob))["tests"]
+    for name, shown in (("test_it", "Imported 2 users"), ("test_fails", "<i>half</i>")):
+        [extra] = tests[f"test_it.py::{name}"][0]["extras"]
+        assert extra["name"] == "taskprogress"
+        text = base64.b64decode(extra["content"].rpartition(",")[2]).decode()
+        assert "PENDING -> PROGRESS" in text
+        assert shown in text
+    assert "<i>half" not in page
 
 
-def test_golden_and_coverage_beside_it(session):
+def test_all_at_once(session):
     """All that can be asked for can be asked for at once."""
     assert session.ret == pytest.ExitCode.TESTS_FAILED
     assert "INTERNALERROR" not in session.text
-    assert "Traceback" not in session.section("transition coverage")

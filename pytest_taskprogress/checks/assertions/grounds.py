@@ -8,7 +8,7 @@ from pytest_taskprogress.checks.subjects import Judged, Subject, judged, nothing
 from pytest_taskprogress.core.failed import CheckFailed
 from pytest_taskprogress.core.transitions import Transition
 
-__all__ = ["failure", "known_of"]
+__all__ = ["ends_of", "failure", "known_of"]
 
 
 def known_of(subject: Subject) -> Judged:
@@ -21,6 +21,11 @@ def known_of(subject: Subject) -> Judged:
             raise CheckFailed(message, transitions=known.run.history)
         raise CheckFailed(*nothing_of(known))
     return known
+
+
+def ends_of(known: Judged) -> list[Transition]:
+    """What was stored last of each task: of a group, of every member."""
+    return list({each.uuid: each for each in known.stored}.values())
 
 
 def failure(

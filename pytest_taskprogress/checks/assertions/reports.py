@@ -116,11 +116,12 @@ def assert_complete(subject: _S) -> _S:
     """The last thing that was said of the progress is 100 %. Returns what was given."""
     __tracebackhide__ = True
     known = known_of(cast("Subject", subject))
-    last = [each for each in known.stored if each.percent is not None][-1:]
-    # Sums of floats come near it.
-    if not last or not (last[0].percent or 0.0) >= 100.0 - 1e-6:
-        came = f"{last[0].percent:.8g} %" if last else "no percentage"
-        raise failure(known, f"{known.name} ends at {came}", "100 %", at=last)
+    told = {each.uuid: each for each in known.stored if each.percent is not None}
+    # Sums of floats come near it; of a group every member has to.
+    short = [each for each in told.values() if not (each.percent or 0.0) >= 100.0 - 1e-6]
+    if short or not told:
+        came = f"{short[0].percent:.8g} %" if short else "no percentage"
+        raise failure(known, f"{known.name} ends at {came}", "100 %", at=short[:1])
     return subject
 
 

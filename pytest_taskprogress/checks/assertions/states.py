@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pytest_taskprogress.checks.assertions.grounds import failure, known_of
+from pytest_taskprogress.checks.assertions.grounds import ends_of, failure, known_of
 from pytest_taskprogress.checks.matchers import Matcher
 from pytest_taskprogress.checks.matchers import state as state_of
 from pytest_taskprogress.checks.patterns import compile_pattern
 from pytest_taskprogress.checks.subjects import Judged, Subject
 from pytest_taskprogress.core.errors import PatternError
 from pytest_taskprogress.core.messages import as_line, as_repr
-from pytest_taskprogress.core.states import ABORTED, TERMINAL_STATES
+from pytest_taskprogress.core.states import ABORTED, SUCCESS, TERMINAL_STATES
 from pytest_taskprogress.core.transitions import Transition
 
 __all__ = [
@@ -84,7 +84,7 @@ def assert_final(subject: Subject, state: str | None = None, **expected: object)
     """The task has ended: what is stored last is a terminal state.
 
     Args:
-        subject: A run, a history, or a list.
+        subject: A run, a history, or a list; of a group every member must have ended so.
         state: Which one, or several, as `"FAILURE|ABORTED"`; None: any.
         **expected: What came with it, as for `state()`: `result=10`.
 
@@ -93,32 +93,33 @@ def assert_final(subject: Subject, state: str | None = None, **expected: object)
     """
     __tracebackhide__ = True
     known = known_of(subject)
-    last = known.stored[-1:]
-    if not last or last[0].state not in TERMINAL_STATES:
-        came = last[0].state if last else "nothing"
-        ends = ", ".join(sorted(TERMINAL_STATES))
-        raise failure(
-            known, f"{known.name} has not ended: {came} is stored", ends, at=last or [None]
-        )
+    ends = ends_of(known)
+    alive = [each for each in ends if each.state not in TERMINAL_STATES]
+    if alive or not ends:
+        came = alive[0].state if alive else "nothing"
+        headline = f"{known.name} has not ended: {came} is stored"
+        raise failure(known, headline, ", ".join(sorted(TERMINAL_STATES)), at=alive or [None])
     if state is not None or expected:
         matcher = _wanted(state, expected) if state is not None else state_of(..., **expected)
-        if matcher != last[0]:
-            got = ", ".join(f"{key}={value}" for key, value in matcher.got(last[0]).items())
-            came = f"{last[0].state}{f' with {got}' if got else ''}"
-            if last[0].error and "error" not in expected:
-                came = f"{came}: {as_line(last[0].error)}"
-            raise failure(known, f"{known.name} ended in {came}", repr(matcher), at=last)
-    return last[0]
+        for end in ends:
+            if matcher != end:
+                got = ", ".join(f"{key}={value}" for key, value in matcher.got(end).items())
+                came = f"{end.state}{f' with {got}' if got else ''}"
+                if end.error and "error" not in expected:
+                    came = f"{came}: {as_line(end.error)}"
+                raise failure(known, f"{known.name} ended in {came}", repr(matcher), at=[end])
+    return ends[-1]
 
 
 def assert_not_final(subject: Subject) -> Transition:
-    """The task has not ended. Returns the last transition."""
+    """The task, or one of several, has not ended. Returns its last transition."""
     __tracebackhide__ = True
     known = known_of(subject)
-    last = known.stored[-1:]
-    if last and last[0].state in TERMINAL_STATES:
-        raise failure(known, f"{known.name} has ended", "that it goes on", at=last)
-    return last[0] if last else known.history[-1]
+    ends = ends_of(known)
+    alive = [each for each in ends if each.state not in TERMINAL_STATES]
+    if ends and not alive:
+        raise failure(known, f"{known.name} has ended", "that it goes on", at=ends[-1:])
+    return alive[-1] if alive else known.history[-1]
 
 
 def _last_of(known: Judged) -> Transition:
@@ -140,11 +141,17 @@ def assert_aborted(subject: Subject, *, reports: int | None = None) -> Transitio
     """
     __tracebackhide__ = True
     known = known_of(subject)
-    last = _last_of(known)
-    if last.state != ABORTED:
-        asked = known.run is not None and not known.run.aborts
-        why = ": nobody asked it to abort" if asked else ""
-        raise failure(known, f"{known.name} ended in {last.state}{why}", ABORTED, at=[last])
+    _last_of(known)
+    ends = ends_of(known)
+    aborted = [each for each in ends if each.state == ABORTED]
+    # Of a group, those that were over when it was asked for had succeeded.
+    others = [each for each in ends if each.state not in (ABORTED, SUCCESS)]
+    if others or not aborted:
+        other = (others or ends)[-1]
+        unasked = known.run is not None and not known.run.aborts
+        why = ": nobody asked it to abort" if unasked else ""
+        raise failure(known, f"{known.name} ended in {other.state}{why}", ABORTED, at=[other])
+    last = aborted[-1]
     if reports is not None and known.run is not None and known.run.aborts:
         index = known.run.aborts[0].index
         after = [each for each in known.progress if each.index >= index]

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from pytest_taskprogress.checks.rules.base import Figure, Found, Rule, seconds, whole
 from pytest_taskprogress.checks.subjects import TaskRecord
+from pytest_taskprogress.core.states import ABORTED
 from pytest_taskprogress.core.transitions import Transition
 
 __all__ = ["ABORT_HONOURED", "FIRST_REPORT", "MAX_GAP", "WRITE_BUDGET", "Budget"]
@@ -45,6 +46,9 @@ def _abort_honoured(task: TaskRecord, most: int) -> Iterator[Found]:
     if not task.aborts:
         return
     asked = task.aborts[0]
+    if any(each.index == asked.index and each.state == ABORTED for each in task.transitions[:-1]):
+        # Asked for by the state itself, of Celery's AbortableTask: that it is lost is told already.
+        return
     reports = [each for each in task.reports if each.index >= asked.index]
     if max(len(reports), task.checks_after_abort) > most:
         what = (

@@ -62,9 +62,30 @@ def test_nothing() -> None:
 
 def test_names_of_tasks() -> None:
     """Where there are several; the last word of each; the id where there is no name."""
-    lines = timeline([transition(0), transition(1, name=None, uuid="id-2"), transition(2, name="")])
-    assert [line.split()[2] for line in lines] == ["task", "import_users", "id-2", "id-1"]
-    assert "import_users" not in "".join(timeline([transition(0)]))
+    history = [transition(0), transition(1, name=None, uuid="2"), transition(2, name="", uuid="3")]
+    lines = timeline(history)
+    assert [line.split()[2] for line in lines] == ["task", "import_users", "2", "3"]
+    assert "import_users" not in "".join(timeline([transition(0), transition(1)]))
+
+
+def test_tasks_of_one_name() -> None:
+    """They are numbered: by their ids nobody knows them. One may go on as another: `replace()`."""
+    names = [("1", "a.load"), ("2", "b.load"), ("1", "a.load"), ("1", "save")]
+    history = [transition(i, uuid=uuid, name=name) for i, (uuid, name) in enumerate(names)]
+    lines = timeline(history)
+    assert [line.split()[2] for line in lines] == ["task", "load-1", "load-2", "load-1", "save"]
+
+
+def test_the_new_state_is_seen() -> None:
+    """Where there is no room for both, it is the old one that is cut."""
+    long = "UPLOADING_THE_PICTURES_OF_ALL_USERS"
+    history = [
+        transition(0, name="a", old_state=long, state="SUCCESS"),
+        transition(1, name="b", uuid="2", state=long[:12]),
+    ]
+    lines = timeline(history)
+    assert max(map(columns, lines)) <= 80
+    assert "... -> SUCCESS" in lines[1]
 
 
 def test_no_bars() -> None:
@@ -213,7 +234,7 @@ def test_what_is_not_shown_is_not_looked_at() -> None:
             return MILLION
 
     timeline(Lazy([transition()]), at=[500])
-    assert len(looked) == 5 + 11 + 5
+    assert len(set(looked)) == 5 + 11 + 5
 
 
 # -- what tasks write -----------------------------------------------------------------------------
@@ -252,7 +273,7 @@ def test_several_tasks_fit_into_80_columns() -> None:
     """An ordinary canvas; where there is less, the bars are given up, and not what is said."""
     history = [
         transition(0, name="shop.tasks.import_users"),
-        transition(1, name="shop.tasks.send_newsletter", old_state="PENDING"),
+        transition(1, name="shop.tasks.send_newsletter", uuid="2", old_state="PENDING"),
         transition(2, name="shop.tasks.import_users", state="SUCCESS", source=None),
     ]
     assert timeline(history) == [

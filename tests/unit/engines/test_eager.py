@@ -799,6 +799,7 @@ class TestFindings:
         with pytest.warns(TaskProgressWarning, match="dropped the FAILURE"):
             assert engine.run(raises).states == ["SUCCESS"]
 
+    @pytest.mark.filterwarnings("ignore:.*breaks its contract")
     def test_a_report_after_success(self, engine, app):
         """A report after SUCCESS is dropped by the backend and kept as not stored."""
 

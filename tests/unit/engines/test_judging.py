@@ -199,6 +199,7 @@ class TestStrict:
 
         with pytest.raises(KeyError, match="of the test"), engine:
             fails()
+        engine.check_contract()
 
     def test_not_in_the_next_one(self, app, work):
         """What was collected is forgotten when the engine is installed anew."""
@@ -388,11 +389,10 @@ class TestInParts:
         assert len(engine.runs) == 1
 
     def test_a_run_while_others_wait(self, engine, work, told):
-        """What was begun before, and what waited, is judged as well."""
+        """What waited is run, and judged, with the run that was called."""
         with engine.paused():
             work.bad.delay()
             work.short.delay()
-            engine.step()
             engine.run(work.good)
         rules = {rule for each in told() for rule in each.split()}
         assert rules == {"monotonic", "complete"}

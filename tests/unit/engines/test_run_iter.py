@@ -200,6 +200,7 @@ class TestStandingStill:
         assert states(steps)[0] == "ABORTED"
         assert "SUCCESS" not in steps.run.history.states
 
+    @pytest.mark.filterwarnings("ignore:.*breaks its contract")
     def test_a_write_that_is_dropped(self, engine, app):
         """It stands still there, too: the test sees that it was dropped."""
 

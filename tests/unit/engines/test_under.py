@@ -960,6 +960,7 @@ class TestMomentNotReached:
         with pytest.raises(MomentNotReached, match=r"at_report\(1, task='exprot'\)"):
             engine.under(Abort(at_report(1, task="exprot"))).run(jobs.export)
 
+    @pytest.mark.filterwarnings("ignore:.*breaks its contract")
     def test_writes_that_were_dropped(self, engine, app):
         """What the backend dropped was not stored: it is no report that the run got to."""
 

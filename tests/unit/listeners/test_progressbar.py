@@ -280,6 +280,7 @@ def test_numbers_that_are_no_whole_ones(engine, app, terminal, seen):
     assert seen == [["thirds:  16%| 0.33/2"]]
 
 
+@pytest.mark.filterwarnings("ignore:.*breaks its contract")
 def test_a_report_that_was_dropped(engine, app, terminal):
     """What the backend drops after the end is not drawn."""
 
