@@ -60,6 +60,13 @@ def _lenient(monkeypatch):
 
 
 @pytest.fixture
+def no_shared_tasks(monkeypatch):
+    """Apps have no `shared_task` of modules that other tests have imported, such as examples."""
+    own = {each for each in _state._on_app_finalizers if each.__module__ == "celery.app.builtins"}
+    monkeypatch.setattr(_state, "_on_app_finalizers", own)
+
+
+@pytest.fixture
 def app():
     """An app whose broker and backend do not exist."""
     return IsolatedApp(

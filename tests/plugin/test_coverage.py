@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("no_shared_tasks")
+
 HALF = """
     @app.task(bind=True, shared=False)
     def never_run(self):

@@ -16,6 +16,8 @@ from pytest_taskprogress.report.records import record_of
 from pytest_taskprogress.scenario import Abort
 from pytest_taskprogress.tasks.sites import abortable_tasks, report_sites
 
+pytestmark = pytest.mark.usefixtures("no_shared_tasks")
+
 FILE = "/src/app/tasks.py"
 
 

@@ -17,6 +17,8 @@ from pytest_taskprogress.core.states import SUCCESS
 from pytest_taskprogress.tasks.observer import Observer
 from pytest_taskprogress.tasks.sites import Site, abortable_tasks, report_sites
 
+pytestmark = pytest.mark.usefixtures("no_shared_tasks")
+
 OPTIONS = {"state": "PROGRESS"}
 
 
