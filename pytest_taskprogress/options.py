@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_taskprogress.core.written import (
+from pytest_taskprogress.parsing import (
     directory,
     names,
     one_of,

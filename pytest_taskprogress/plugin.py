@@ -19,7 +19,6 @@ from pytest_taskprogress.report.colours import Colours
 
 if TYPE_CHECKING:
     from pytest_taskprogress.checks.contract import Contract
-    from pytest_taskprogress.core.transitions import Column
     from pytest_taskprogress.engines.attached import CeleryEngine
     from pytest_taskprogress.engines.backend import FakeBackend
     from pytest_taskprogress.engines.eager import EagerEngine
@@ -33,6 +32,10 @@ _INSTALLED: Final = pytest.StashKey[ExitStack]()
 _SESSION: Final = pytest.StashKey["Session"]()
 _LOG: Final = pytest.StashKey["RunLog"]()
 _ITEM: Final = pytest.StashKey[pytest.Item]()
+#: What the session said that this one is run in.
+_OUTER: Final = pytest.StashKey["tuple[Contract, list[Any]]"]()
+#: What was compared, and the position of the first difference.
+_DIFFERENCE: Final = pytest.StashKey[Any]()
 _CONTRACTS: Final = pytest.StashKey["dict[object, Contract]"]()
 
 
@@ -58,6 +61,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_OPTIONS] = found = options.of_config(config)
     config.stash[_APPS] = {}
     config.stash[_CONTRACTS] = {}
+    if _is_loaded():
+        from pytest_taskprogress.engines.judging import process
+
+        # A session that is run in a test of another one gives back what that one has said.
+        config.stash[_OUTER] = process.contract, list(process.told)
     config.pluginmanager.register(Colours(config))
     if found.looks_back or found.record or found.replay:
         config.stash[_SESSION] = _new_session(config, found)
@@ -77,11 +85,12 @@ def _new_session(config: pytest.Config, found: options.Options) -> Session:
     return Session(found, is_worker=is_worker, root=str(config.rootpath), sites_of=_sites_of)
 
 
-def pytest_unconfigure() -> None:
+def pytest_unconfigure(config: pytest.Config) -> None:
     """Let go of the last test: pytest may be run again in this process."""
-    judging = sys.modules.get("pytest_taskprogress.engines.judging")
-    if judging is not None:
-        judging.process.begin()
+    if _is_loaded():
+        from pytest_taskprogress.engines.judging import process
+
+        process.begin(*config.stash.get(_OUTER, ()))
 
 
 def _sites_of(app: Any) -> dict[str, Any]:
@@ -202,11 +211,6 @@ def _engine_of(item: pytest.Item) -> EagerEngine | None:
     return item.config.stash.get(_ENGINE, None)
 
 
-def _session_of(config: pytest.Config) -> Session | None:
-    """Who takes what tests leave; None if nobody asks for it."""
-    return config.stash.get(_SESSION, None)
-
-
 def _log_of(item: pytest.Item) -> RunLog | None:
     return item.stash.get(_LOG, None)
 
@@ -243,15 +247,15 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     item.config.stash[_ITEM] = item
     # Also of a marker that was added after the collection.
     contract = _contract_of(item)
-    session = _session_of(item.config)
+    session = item.config.stash.get(_SESSION, None)
     if session is not None:
-        item.stash[_LOG] = session.begin(item.nodeid)
-        import pytest_taskprogress.engines.judging  # noqa: F401 - told of every run
-    judging = sys.modules.get("pytest_taskprogress.engines.judging")
-    if judging is not None:
-        judging.process.begin(contract)
-        if session is not None:
-            judging.process.told.append(item.stash[_LOG].take)
+        # The runs of a test under `@given` are others every time.
+        item.stash[_LOG] = session.begin(item.nodeid, is_random=_is_given(item))
+    # Where anything is asked for, also of the engines of a test that loads them later.
+    if session is not None or contract is not None or _is_loaded():
+        from pytest_taskprogress.engines.judging import process
+
+        process.begin(contract, () if session is None else (item.stash[_LOG].take,))
     engine, app = _engine_of(item), _app_of(item)
     if engine is not None and app is not None:
         _install(item.config, engine, app)
@@ -275,11 +279,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         if engine is not None:
             engine.check_walks()
             engine.check_listeners()
-        judging = sys.modules.get("pytest_taskprogress.engines.judging")
-        for each in () if judging is None else list(judging.process.recent):
-            each.check_contract()
-        # The runs of a test under `@given` are others every time.
-        if log is not None and not _is_given(item):
+        if _is_loaded():
+            from pytest_taskprogress.engines.showing import check_contracts
+
+            check_contracts()
+        if log is not None:
             log.check_golden()
     for attached in _attached():
         attached.check_listeners()
@@ -297,7 +301,9 @@ def _without_lines_of_ours() -> Iterator[None]:
 
         if not isinstance(error, (CheckFailed, GoldenError, TaskProgressWarning)):
             raise
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
+        failed = pytest.fail.Exception(str(error), pytrace=False)
+        failed.shows_runs = getattr(error, "shows_runs", False)  # type: ignore[attr-defined]
+        raise failed from None
 
 
 def _attached() -> list[CeleryEngine]:
@@ -313,48 +319,45 @@ def pytest_runtest_makereport(
     """Tell what a test that failed has run, in it or in its fixtures."""
     report = yield
     engine = _engine_of(item)
-    if call.when == "call" or report.failed:
+    engines = [] if engine is None else [engine]
+    if _is_loaded() and (call.when == "call" or report.failed):
+        from pytest_taskprogress.engines import showing
+
         error = None if call.excinfo is None else call.excinfo.value
+        how = _how_to_show(item, call.when, error)
         if report.failed:
-            told = _told_of_runs(item, engine, call.when, error)
-            report.sections.extend([("taskprogress", told)] if told else ())
-        if item.config.pluginmanager.hasplugin("html"):
+            listening = [*_attached(), *engines] if call.when == "call" else []
+            report.sections.extend(showing.sections_of(engines, listening, error, **how))
+        if item.config.getoption("htmlpath", None):
             import pytest_html
 
-            told = _told_of_runs(item, engine, call.when, None)
+            told = showing.told_of_runs(engines, None, **how)
             extras = [pytest_html.extras.text(told, name="taskprogress")] if told else []
             report.extras = [*getattr(report, "extras", []), *extras]  # type: ignore[attr-defined]
     log = _log_of(item)
-    if log is not None and (log or engine is not None):
+    if log is not None and (log or engines):
         report.taskprogress = log.leave()  # type: ignore[attr-defined]
-    if report.failed and call.when == "call":
-        # Nobody raises them where the test has failed by itself.
-        for each in [*_attached(), *([] if engine is None else [engine])]:
-            raised = each.told_of_listeners()
-            report.sections.extend([("taskprogress listeners", raised)] if raised else ())
     return report
 
 
-def _told_of_runs(
-    item: pytest.Item, engine: EagerEngine | None, when: str, error: BaseException | None
-) -> str:
-    """What a test has run, on the fixture's engine, or on any other; not what an error shows."""
-    judging = sys.modules.get("pytest_taskprogress.engines.judging")
-    if judging is None:
-        return ""
-    from pytest_taskprogress.report.explain import told_of_engines
+def _is_loaded() -> bool:
+    """Whether there can be any engine."""
+    return "pytest_taskprogress.engines.judging" in sys.modules
 
-    engines = dict.fromkeys([*([] if engine is None else [engine]), *judging.process.recent])
-    if when != "call":
+
+def _how_to_show(item: pytest.Item, when: str, error: BaseException | None) -> dict[str, Any]:
+    return {
+        "width": _width(),
+        # Under `@given` the last run is the one that fails; the others are of other examples.
+        "only_last": _is_given(item),
         # Before or after the test: nobody has said that a task would run there.
-        engines = {each: None for each in engines if each.history}
-    # Under `@given` the last run is the one that fails; the others are of other examples.
-    most = 1 if _is_given(item) else None
-    return told_of_engines(list(engines), error, _width(), most)
+        "only_used": when != "call",
+        "at": item.stash.get(_DIFFERENCE, None) if isinstance(error, AssertionError) else None,
+    }
 
 
 def _is_given(item: pytest.Item) -> bool:
-    return hasattr(getattr(item, "obj", None), "hypothesis")
+    return bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -376,28 +379,25 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
             _uninstall(item.config)
 
 
-def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
-    """Explain why a history is not what a test expects."""
-    if op != "==":
-        return None
+def pytest_assertrepr_compare(
+    config: pytest.Config, op: str, left: object, right: object
+) -> list[str] | None:
+    """Explain why a history is not what a test expects; the whole of it is shown below."""
     transitions = sys.modules.get("pytest_taskprogress.core.transitions")
-    if transitions is None:
+    if op != "==" or transitions is None:
         return None
     for seen, expected in ((left, right), (right, left)):
-        if not isinstance(expected, (list, tuple)):
-            continue
-        if isinstance(seen, transitions.History):
-            return _difference(seen.states, list(expected))
-        if isinstance(seen, transitions.Column):
-            return _difference(seen, list(expected))
+        values = seen.states if isinstance(seen, transitions.History) else seen
+        if isinstance(values, transitions.Column) and isinstance(expected, (list, tuple)):
+            from pytest_taskprogress.report.explain import difference
+
+            # As pytest shows it: "E    " comes before.
+            at, lines = difference(values, list(expected), _width() - 10)
+            item = config.stash.get(_ITEM, None)
+            if item is not None:
+                item.stash[_DIFFERENCE] = values.transitions, at
+            return lines
     return None
-
-
-def _difference(seen: Column[Any], expected: list[object]) -> list[str]:
-    from pytest_taskprogress.report.explain import difference
-
-    # As pytest shows it: "E    " comes before.
-    return [f"{seen} == {expected}", *difference(seen, expected, _width() - 10)]
 
 
 def _width() -> int:

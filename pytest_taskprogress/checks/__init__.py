@@ -27,18 +27,18 @@ from pytest_taskprogress.checks.contract import Contract
 from pytest_taskprogress.checks.matchers import Matcher, progress, state
 from pytest_taskprogress.checks.patterns import Match, Pattern, compile_pattern
 from pytest_taskprogress.checks.rules import RULES, Figure, Rule, Violation
-from pytest_taskprogress.checks.subjects import Subject, TaskRecord
+from pytest_taskprogress.checks.subjects import JudgedTask, Subject
 
 __all__ = [
     "RULES",
     "Contract",
     "Figure",
+    "JudgedTask",
     "Match",
     "Matcher",
     "Pattern",
     "Rule",
     "Subject",
-    "TaskRecord",
     "Violation",
     "assert_aborted",
     "assert_bounded",

@@ -15,8 +15,8 @@ from pytest_taskprogress.checks.rules import RULES
 from pytest_taskprogress.checks.rules.base import ON, Found, Rule, Violation
 from pytest_taskprogress.checks.subjects import (
     Judged,
+    JudgedTask,
     Subject,
-    TaskRecord,
     judged,
     nothing_of,
     tasks_of,
@@ -175,7 +175,7 @@ class Contract:
     def _violations(self, subject: Judged) -> list[Violation]:
         return [found for task in tasks_of(subject) for found in self._of_task(task)]
 
-    def _of_task(self, task: TaskRecord) -> Iterable[Violation]:
+    def _of_task(self, task: JudgedTask) -> Iterable[Violation]:
         for rule, figure in self.in_force:
             if rule.of_reports and not task.reports:
                 continue
@@ -221,7 +221,7 @@ def _figure(rule: Rule, value: Any) -> Any:  # noqa: ANN401 - each rule has a fi
         raise RuleError(message) from None
 
 
-def _found_by(rule: Rule, task: TaskRecord, figure: Any) -> Iterable[Found]:  # noqa: ANN401
+def _found_by(rule: Rule, task: JudgedTask, figure: Any) -> Iterable[Found]:  # noqa: ANN401
     """What a rule finds; one that breaks is named: it need not be of this package."""
     try:
         for transition, message in rule.check(task, figure):
@@ -235,7 +235,7 @@ def _found_by(rule: Rule, task: TaskRecord, figure: Any) -> Iterable[Found]:  # 
         raise RuleError(message) from error
 
 
-def _violations_of(rule: Rule, task: TaskRecord, found: list[Found]) -> Iterable[Violation]:
+def _violations_of(rule: Rule, task: JudgedTask, found: list[Found]) -> Iterable[Violation]:
     """With the line to look at: that of the write, or of the last report before it."""
     sources = [(each.index, each.source) for each in task.transitions if each.source is not None]
     indices = [index for index, _ in sources]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from pytest_taskprogress.checks.automaton import Automaton, Node
 from pytest_taskprogress.checks.items import ACCEPTED, Items
@@ -168,11 +168,31 @@ class Pattern:
         name = got.state if got.state.isprintable() else as_repr(got.state)
         return " ".join([name, *(f"{key}={_cut(value, 40)}" for key, value in values.items())])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.code == repr(self._text):
+            return compile_pattern, (self._text,)
+        # Of a list its text: predicates cannot go to another process.
+        return _Written, (self.code,)
+
     def __str__(self) -> str:
         return self._text
 
     def __repr__(self) -> str:
         return f"<pattern {_cut(self.code, 2 * _LONGEST)}>"
+
+
+class _Written(Pattern):
+    """How a pattern of another process was written."""
+
+    __slots__ = ()
+
+    def __init__(self, code: str) -> None:
+        self.code = self._text = code
+
+    def match(self, _: Sequence[Transition]) -> Match:
+        """Cannot be done."""
+        message = f"{self.code} is of another process, and cannot be matched in this one"
+        raise PatternError(message)
 
 
 def compile_pattern(pattern: str | Sequence[object]) -> Pattern:

@@ -141,7 +141,7 @@ class Normaliser:
 
     def __init__(self, history: Iterable[Transition], *, volatile: Collection[str] = ()) -> None:
         self._transitions = tuple(history)
-        self._volatile = VOLATILE.union(volatile)
+        self._volatile = VOLATILE.union([volatile] if isinstance(volatile, str) else volatile)
         self._tasks = {each.uuid for each in self._transitions}
         self._hosts = _hosts_of(self._transitions)
         #: Id -> what stands for it.

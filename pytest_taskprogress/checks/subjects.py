@@ -18,9 +18,9 @@ from pytest_taskprogress.core.transitions import History, Transition
 __all__ = [
     "Attempt",
     "Judged",
+    "JudgedTask",
     "RunLike",
     "Subject",
-    "TaskRecord",
     "judged",
     "nothing_of",
     "tasks_of",
@@ -163,7 +163,7 @@ class Attempt(NamedTuple):
 
 
 @dataclass
-class TaskRecord:
+class JudgedTask:
     """All that one task wrote in a run: what rules look at.
 
     Attributes:
@@ -218,7 +218,7 @@ class TaskRecord:
         return list(bars.values())
 
 
-def tasks_of(subject: Judged) -> list[TaskRecord]:
+def tasks_of(subject: Judged) -> list[JudgedTask]:
     """What each task of a subject wrote; in the order of the first write."""
     run = subject.run
     if run is not None:
@@ -228,15 +228,15 @@ def tasks_of(subject: Judged) -> list[TaskRecord]:
     by_task: dict[str, list[Transition]] = {}
     for each in subject.history:
         by_task.setdefault(each.uuid, []).append(each)
-    return [TaskRecord(_name_of(own) or uuid or subject.name, own) for uuid, own in by_task.items()]
+    return [JudgedTask(_name_of(own) or uuid or subject.name, own) for uuid, own in by_task.items()]
 
 
 def _name_of(own: Sequence[Transition]) -> str | None:
     return next((each.name for each in own if each.name), None)
 
 
-def _record_of(run: RunLike) -> TaskRecord:
-    return TaskRecord(
+def _record_of(run: RunLike) -> JudgedTask:
+    return JudgedTask(
         name=run.name or run.task_id,
         transitions=run.own,
         aborts=run.aborts,

@@ -51,6 +51,11 @@ class CheckFailed(TaskProgressError, AssertionError):
         self.notes = notes
         self.allow = allow
 
+    @property
+    def shows_runs(self) -> bool:
+        """Whether its text has what was recorded, or that there is nothing."""
+        return bool(self.transitions) or NOTHING_RAN in self.headline
+
     def __str__(self) -> str:
         expected = [f"Expected: {self.expected}"] if self.expected else []
         said = "\n".join([self.headline, *expected]).split("\n")

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from pytest_taskprogress.core.messages import as_line, as_repr, columns
 from pytest_taskprogress.core.transitions import Source, Transition
 
-__all__ = ["HEAD", "MARK", "file_and_line", "timeline"]
+__all__ = ["MARK", "file_and_line", "timeline"]
 
 #: Before a line that is pointed at.
 MARK: Final = ">"
@@ -44,9 +44,7 @@ class _Row(NamedTuple):
     source: str
 
 
-#: What the head of a timeline has, and no other text.
-HEAD: Final = "old -> new"
-_HEAD: Final = _Row("", "#", "seconds", "task", HEAD, "progress", "", "message", "line")
+_HEAD: Final = _Row("", "#", "seconds", "task", "old -> new", "progress", "", "message", "line")
 #: What is aligned to the right.
 _NUMBERS: Final = frozenset({"number", "seconds", "percent"})
 

@@ -185,6 +185,7 @@ class EagerEngine(Runs):
                 undo.enter_context(notifier.kept())
             Feed(app, self._surface, self._flows, self._runs).connect(undo)
             undo.callback(setattr, self, "_parts", None)
+            undo.callback(self.on_run.__setitem__, slice(None), list(self.on_run))
             undo.enter_context(self._turns.working_on(pending, self._deadlock))
             undo.callback(lambda: self._findings.tell_threads(threads.leave()))
             undo.callback(self._finish_walks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from weakref import WeakKeyDictionary
@@ -42,11 +42,15 @@ class Process:
     told: list[Callable[[Any, TaskRun], object]] = field(default_factory=list)
     warned: set[object] = field(default_factory=set)
 
-    def begin(self, contract: Contract | None = None) -> None:
+    def begin(
+        self,
+        contract: Contract | None = None,
+        told: Iterable[Callable[[Any, TaskRun], object]] = (),
+    ) -> None:
         """Begin with another test."""
         self.contract = contract or Contract()
         self.recent.clear()
-        self.told.clear()
+        self.told[:] = told
         self.warned.clear()
 
 
@@ -92,31 +96,34 @@ class Judging:
             ContractViolated: If the contract is strict, and the run was called.
         """
         __tracebackhide__ = True
-        violations = self.contract.violations(run)
-        if violations:
-            run = replace(run, violations=tuple(violations))
+        try:
+            violations = self.contract.violations(run)
+            run = replace(run, violations=tuple(violations)) if violations else run
+            self.keep(run)
+            if violations:
+                self._tell(run, violations)
+        except Exception as error:
+            # Also of a rule that broke, or of a warning that a filter makes an error. Not in the
+            # midst of code that publishes.
+            if called:
+                raise
+            self.errors.append(error)
+        return run
+
+    def _tell(self, run: TaskRun, violations: list[Violation]) -> None:
+        __tracebackhide__ = True
+        if self.contract.strict:
+            raise violated(judged(run), violations, ways_out(violations))
+        _warn(run, violations)
+
+    def keep(self, run: TaskRun) -> None:
+        """Keep a run, and tell of it."""
         self.runs.append(run)
         process.recent[self._owner] = None
         for tell in self.told:
             tell(run)
         for tell_of in process.told:
             tell_of(self._owner, run)
-        if not violations:
-            return run
-        if not self.contract.strict:
-            try:
-                _warn(run, violations)
-            except TaskProgressWarning as warning:
-                # A filter makes it an error: not in the midst of code that publishes, either.
-                if called:
-                    raise
-                self.errors.append(warning)
-            return run
-        error = violated(judged(run), violations, ways_out(violations))
-        if called:
-            raise error
-        self.errors.append(error)
-        return run
 
     def check(self) -> None:
         """Raise the first of what could not be raised to who published, once.
@@ -124,6 +131,7 @@ class Judging:
         Raises:
             ContractViolated: If the contract is strict, and a run broke it.
             TaskProgressWarning: The same, if a filter makes warnings errors.
+            RuleError: If a rule broke.
         """
         __tracebackhide__ = True
         errors, self.errors = self.errors, []
@@ -136,7 +144,6 @@ class Judging:
         """Forget all runs."""
         self.runs.clear()
         self.errors.clear()
-        process.warned.clear()
 
 
 def _warn(run: TaskRun, violations: list[Violation]) -> None:

@@ -78,7 +78,9 @@ class Outcome:
         self._history = history
         self._backend = backend
         self._elapsed = elapsed
-        self._aborts = tuple(aborts)
+        self._aborts: dict[str, list[AbortRequest]] = {}
+        for asked in aborts:
+            self._aborts.setdefault(asked.uuid, []).append(asked)
         self._checks = checks
         self._origins = origins
         self._under = under
@@ -149,7 +151,7 @@ class Outcome:
 
     def _asked(self, own: History, *task_ids: str) -> tuple[AbortRequest, ...]:
         """The requests to abort of some tasks; with Celery's AbortableTask they are states."""
-        records = [each for each in self._aborts if each.uuid in task_ids]
+        records = [each for task_id in task_ids for each in self._aborts.get(task_id, ())]
         asked = {each.uuid for each in records}
         states = [
             AbortRequest(each.uuid, each.at, each.index, each.source)

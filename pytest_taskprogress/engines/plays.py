@@ -160,7 +160,10 @@ class Plays(ABC):
         """Of what was written since a run began, what is about its tasks: others may go on too."""
         walk: Walk | None = self._turns.places.here.walk
         if walk is None:
-            return written
+            others = {each.uuid for run in self._walks if not run.over for each in run.written}
+            return (
+                History(each for each in written if each.uuid not in others) if others else written
+            )
         own = {each.uuid for each in walk.written}
         return History(each for each in written if each.uuid in own)
 

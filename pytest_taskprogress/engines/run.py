@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -207,12 +208,15 @@ class TaskRun:
     @property
     def notes(self) -> dict[int, str]:
         """What happened between transitions: the position of the next one, and what it was."""
+        if not self.happened and not self.aborts:
+            return {}
+        indices = [each.index for each in self.history]
         notes: dict[int, dict[str, None]] = {}
         for index, text in [
             *((each.index, repr(each.event)) for each in self.happened),
             *((each.index, _asked(each)) for each in self.aborts),
         ]:
-            position = sum(each.index < index for each in self.history)
+            position = bisect_left(indices, index)
             # Several tasks may be asked at once: it is said once.
             notes.setdefault(position, {})[text] = None
         return {position: ": ".join(texts) for position, texts in notes.items()}

@@ -58,6 +58,11 @@ class _Call:
     asked: int
     began: float
 
+    @property
+    def since(self) -> tuple[int, int, float]:
+        """The moment at which it began."""
+        return self.position, self.asked, self.began
+
 
 class Runs(Plays, Surfaced):
     """An engine that runs canvases, each to its end, or as far as it is asked to."""
@@ -108,16 +113,19 @@ class Runs(Plays, Surfaced):
             self._flows.begin(call.flow)
             with self._scenes.running(call.result):
                 self._turns.drain()
-            run = self._outcome(call.position, call.asked, call.began).of(call.result)
+            run = self._outcome(*call.since).of(call.result)
         except BaseException:
             # Nothing of this run may reach the next one.
             self._turns.pending.clear()
             self._surface.move_flow(call.flow, FAILURE)
+            self._judging.keep(self._outcome(*call.since).of(call.result))
+            self._judged = self._position
             raise
         if call.place.suspended:
             self._calls.append(call)
         self._surface.move_flow(call.flow, SUSPENDED if call.place.suspended else _end(run, call))
-        if call.place.suspended:
+        if not run.ended:
+            # Suspended; or another thread runs it, and judges it with what it has published.
             return run
         self._judged = self._position
         return self._judging.judge(run, called=True)
@@ -134,7 +142,7 @@ class Runs(Plays, Surfaced):
             origins=self._origins,
             under=self._scenes.events,
             happened=tuple(each for each in self._scenes.happened if each.index >= position),
-            ended=not place.suspended and not self._turns.pending,
+            ended=not (place.suspended or place.draining.locked() or self._turns.pending),
             earlier=lambda: self._capture.history[:position],
             contract=self._judging.contract,
         )
@@ -175,7 +183,6 @@ class Runs(Plays, Surfaced):
         Raises:
             ContractViolated: If the contract is strict, and such a run broke it.
         """
-        __tracebackhide__ = True
         __tracebackhide__ = True
         self._judging.check()
 

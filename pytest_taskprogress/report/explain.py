@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol
 
-from pytest_taskprogress.core.failed import NOTHING_RAN, CheckFailed
-from pytest_taskprogress.core.messages import as_repr, as_text
-from pytest_taskprogress.core.timeline import HEAD, timeline
+from pytest_taskprogress.core.failed import NOTHING_RAN
+from pytest_taskprogress.core.messages import as_line, as_repr
+from pytest_taskprogress.core.timeline import timeline
 from pytest_taskprogress.core.transitions import Column, History, Transition
 
 __all__ = ["difference", "told_of_engines", "told_of_runs"]
@@ -15,6 +15,8 @@ __all__ = ["difference", "told_of_engines", "told_of_runs"]
 #: How many runs are named, and how many lines there are for those that are shown.
 _NAMED: Final = 6
 _ROOM: Final = 50
+#: Columns for the values of a comparison.
+_SHORT: Final = 90
 
 
 class _Mismatch(Protocol):
@@ -57,8 +59,16 @@ class _Engine(Protocol):
     def sweeps(self) -> Sequence[_Sweep]: ...
 
 
+#: Transitions that were compared, and the position of the first difference.
+At = tuple[Sequence[Transition], int]
+
+
 def told_of_engines(
-    engines: Iterable[_Engine], error: BaseException | None, width: int, most: int | None = None
+    engines: Iterable[_Engine],
+    error: BaseException | None,
+    width: int,
+    most: int | None = None,
+    at: At | None = None,
 ) -> str:
     """What happened on the engines of a test; never raises: the test's own failure counts.
 
@@ -67,19 +77,24 @@ def told_of_engines(
         error: What it failed with.
         width: Columns of the terminal.
         most: How many runs of each at most; None: those that there is room for.
+        at: What was compared.
     """
     parts = []
     for each in engines:
         try:
             parts.append(each.sweeps[-1].last if each.sweeps else "")
-            parts.append(told_of_runs(each.runs[-(most or 0) :], each.history, error, width))
+            parts.append(told_of_runs(each.runs[-(most or 0) :], each.history, error, width, at))
         except Exception as broken:  # noqa: BLE001 - whatever somebody's values do
             parts.append(f"(what was run cannot be shown: {as_repr(broken)})")
     return "\n".join(filter(None, parts))
 
 
 def told_of_runs(
-    runs: Sequence[_Run], history: History, error: BaseException | None = None, width: int = 80
+    runs: Sequence[_Run],
+    history: History,
+    error: BaseException | None = None,
+    width: int = 80,
+    at: At | None = None,
 ) -> str:
     """What happened on an engine: of the last runs all, as long as there is room for them.
 
@@ -88,8 +103,9 @@ def told_of_runs(
         history: All that was written.
         error: What the test failed with; what it shows itself is not shown again.
         width: Columns of the terminal.
+        at: What was compared.
     """
-    if isinstance(error, CheckFailed) and (error.transitions or NOTHING_RAN in error.headline):
+    if getattr(error, "shows_runs", False):
         return ""
     if not runs:
         lines = timeline(history, width=width) if history else [NOTHING_RAN.capitalize()]
@@ -97,23 +113,25 @@ def told_of_runs(
     others = len(runs) - _NAMED
     lines = [f"before: {others:,} other {'run' if others == 1 else 'runs'}"] if others > 0 else []
     runs = runs[-_NAMED:]
-    is_shown = error is not None and HEAD in as_text(error)
-    shown = {} if is_shown else _with_room(runs, width)
+    shown = _with_room(runs, width, at)
     for number, run in enumerate(runs):
-        before = "" if number == len(runs) - 1 or number in shown else "before: "
+        before = "" if number in shown else "before: "
         lines += [f"{before}{run.headline}", *shown.get(number, ())]
     return "\n".join(lines)
 
 
-def _with_room(runs: Sequence[_Run], width: int) -> dict[int, list[str]]:
-    """The timelines that there is room for: first those that did not go well, and the last one."""
+def _with_room(runs: Sequence[_Run], width: int, at: At | None) -> dict[int, list[str]]:
+    """The timelines that there is room for: the last one, and those that did not go well."""
+    marks = [_mark_in(run, at) for run in runs]
     last = len(runs) - 1
-    order = sorted(range(len(runs)), key=lambda each: (runs[each].went_well, last - each))
-    order.sort(key=lambda each: each != last)
+    order = sorted(
+        range(len(runs)),
+        key=lambda each: (each != last, marks[each] is None, runs[each].went_well, last - each),
+    )
     shown: dict[int, list[str]] = {}
     room = _ROOM
     for number in order:
-        lines = _timeline_of(runs[number], width)
+        lines = _timeline_of(runs[number], width, marks[number])
         if shown and len(lines) > room:
             continue
         room -= len(lines)
@@ -121,15 +139,29 @@ def _with_room(runs: Sequence[_Run], width: int) -> dict[int, list[str]]:
     return shown
 
 
-def _timeline_of(run: _Run, width: int) -> list[str]:
+def _mark_in(run: _Run, at: At | None) -> int | None:
+    """Where in a run the first difference of a comparison is."""
+    if at is None:
+        return None
+    transitions, position = at
+    ours = {id(each): number for number, each in enumerate(run.history)}
+    if position < len(transitions):
+        return ours.get(id(transitions[position]))
+    # After the end of what was compared; of nothing: of every run.
+    return len(run.history) if not transitions or id(transitions[-1]) in ours else None
+
+
+def _timeline_of(run: _Run, width: int, mark: int | None) -> list[str]:
     mismatch = run.mismatches[-1] if run.mismatches else None
-    if mismatch is None or mismatch.at is None:
-        return timeline(run.history, notes=run.notes, width=width)
-    return [
-        f"Expected: {mismatch.pattern}",
-        f"Instead of {mismatch.expected} came {mismatch.got}",
-        *timeline(run.history, at=[_position(mismatch, run.history)], notes=run.notes, width=width),
-    ]
+    expected: list[str] = []
+    if mark is None and mismatch is not None and mismatch.at is not None:
+        expected = [
+            as_line(f"Expected: {mismatch.pattern}"),
+            as_line(f"Instead of {mismatch.expected} came {mismatch.got}"),
+        ]
+        mark = _position(mismatch, run.history)
+    at = [] if mark is None else [mark]
+    return [*expected, *timeline(run.history, at=at, notes=run.notes, width=width)]
 
 
 def _position(mismatch: _Mismatch, history: History) -> int:
@@ -141,20 +173,30 @@ def _position(mismatch: _Mismatch, history: History) -> int:
     return next(found, len(history))
 
 
-def difference(values: Column[Any], expected: Sequence[Any], width: int) -> list[str]:
+def difference(values: Column[Any], expected: Sequence[Any], width: int) -> tuple[int, list[str]]:
     """Why values of transitions are not what a test expects.
 
     Args:
         values: States, percentages, ....
         expected: What they were to be.
         width: Columns of the terminal.
+
+    Returns:
+        The position of the first difference; and lines that tell of it, few enough for pytest to
+        show them all.
     """
     shorter = min(len(values), len(expected))
     at = next((each for each in range(shorter) if values[each] != expected[each]), shorter)
-    want = repr(expected[at]) if at < len(expected) else "nothing more"
-    got = repr(values[at]) if at < len(values) else "nothing more"
-    return [
+    want = as_repr(expected[at]) if at < len(expected) else "nothing more"
+    got = as_repr(values[at]) if at < len(values) else "nothing more"
+    first = max(0, at - 1)
+    lines = timeline(values.transitions[first : at + 2], at=[at - first], width=width)
+    return at, [
+        f"{_short(values)} == {_short(expected)}",
         f"First difference at [{at}]: expected {want}, got {got}",
-        "What was stored:",
-        *timeline(values.transitions, at=[at], width=width),
+        *lines,
     ]
+
+
+def _short(values: Sequence[Any]) -> str:
+    return as_line(as_repr(list(values[:50])), _SHORT)

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +18,7 @@ from pytest_taskprogress.checks.golden import read_golden, write_golden
 from pytest_taskprogress.checks.reach import Reach
 from pytest_taskprogress.core.failed import CheckFailed
 from pytest_taskprogress.core.messages import as_repr, as_text
-from pytest_taskprogress.report.records import Recorder, record_of, with_relative_sources
+from pytest_taskprogress.report.records import Recorder, with_relative_sources
 
 __all__ = ["RunLog", "Session"]
 
@@ -45,6 +45,14 @@ class _Options(Protocol):
     def looks_back(self) -> bool: ...
 
 
+def _from_here(path: str) -> str:
+    """A path as one would type it."""
+    with suppress(ValueError):  # it may be on another drive
+        relative = os.path.relpath(path)
+        return path if relative.startswith(os.pardir) else relative
+    return path
+
+
 class RunLog:
     """The runs of one test, in the process that makes them.
 
@@ -52,11 +60,21 @@ class RunLog:
         nodeid: Of the test.
         options: What is asked for.
         sites_of: Finds what an app's tasks report, where nobody has looked before.
+        shown: Paths, as one would type them.
+        is_random: Whether its runs are others every time: those are not kept, nor compared.
     """
 
     def __init__(
-        self, nodeid: str, options: _Options, sites_of: Callable[[Any], dict[str, Any]]
+        self,
+        nodeid: str,
+        options: _Options,
+        sites_of: Callable[[Any], dict[str, Any]],
+        *,
+        shown: Mapping[str, str],
+        is_random: bool,
     ) -> None:
+        self._shown = shown
+        self._is_random = is_random
         self._nodeid = nodeid
         self._options = options
         self._sites_of = sites_of
@@ -86,8 +104,11 @@ class RunLog:
         self.know(engine.app)
         if self._options.looks_back:
             self._recorder.keep(run)
-        if self._options.record or self._options.replay:
-            findings = record_of(run)["findings"]
+        if (self._options.record or self._options.replay) and not self._is_random:
+            findings = [
+                {"rule": each.rule, "task": each.task, "message": each.message}
+                for each in run.violations
+            ]
             self._golden.append(Recorded(run.history, findings, run.state))
 
     def check_golden(self) -> None:
@@ -98,21 +119,23 @@ class RunLog:
             GoldenError: If those that were kept cannot be read, or these not be written.
         """
         __tracebackhide__ = True
-        if self._options.record and self._golden:
-            write_golden(self._options.record, self._nodeid, self._golden)
+        runs, self._golden = self._golden, []
+        if self._options.record and runs:
+            write_golden(self._options.record, self._nodeid, runs)
             self._left["golden"] = [_RECORDED, ""]
-        if self._options.replay:
+        if self._options.replay and not self._is_random:
             directory = self._options.replay
             golden = read_golden(directory, self._nodeid)
-            if golden is None and not self._golden:
+            if golden is None and not runs:
                 return
-            verdict = compare(golden, self._golden)
+            verdict = compare(golden, runs)
             self._left["golden"] = [verdict.change.value, verdict.text]
             if verdict.change is Change.CHANGED:
+                shown = self._shown[directory]
                 raise CheckFailed(
                     str(verdict),
-                    expected=f"what was recorded in {directory}",
-                    allow=f"To keep what is new: --taskprogress-record={directory}",
+                    expected=f"what was recorded in {shown}",
+                    allow=f"To keep what is new: --taskprogress-record={shown}",
                 )
 
 
@@ -136,6 +159,11 @@ class Session:
     ) -> None:
         self._root = os.path.join(root, "")  # noqa: PTH118 - a Path has no separator at its end
         self._options = options
+        self._shown = {
+            path: _from_here(path)
+            for path in (options.report, options.record, options.replay)
+            if path
+        }
         self._is_worker = is_worker
         self._sites_of = sites_of
         self._apps: WeakSet[Any] = WeakSet()
@@ -146,9 +174,11 @@ class Session:
 
     # -- in the process that runs tests -----------------------------------------------------------
 
-    def begin(self, nodeid: str) -> RunLog:
+    def begin(self, nodeid: str, *, is_random: bool) -> RunLog:
         """Begin to take the runs of a test, and of its fixtures."""
-        return RunLog(nodeid, self._options, self._new_sites)
+        return RunLog(
+            nodeid, self._options, self._new_sites, shown=self._shown, is_random=is_random
+        )
 
     def _new_sites(self, app: Any) -> dict[str, Any]:  # noqa: ANN401 - a Celery app
         if not self._options.looks_back or app in self._apps:
@@ -164,6 +194,16 @@ class Session:
         if self._is_worker or left is None:
             return
         left = with_relative_sources(json.loads(left), self._root)
+        for run in left["runs"]:
+            self._reach.add(run)
+        self._reach.add_sites(left.get("sites", ()), left.get("abortable", ()))
+        if "golden" in left:
+            self._golden.append((report.nodeid, *left["golden"]))
+        if self._options.report:
+            self._add(report, left["runs"])
+
+    def _add(self, report: Any, runs: list[dict[str, Any]]) -> None:  # noqa: ANN401 - pytest's
+        """Keep what the page is made of."""
         test = self._tests.setdefault(report.nodeid, {"nodeid": report.nodeid, "runs": []})
         if report.when == "call" or not report.passed:
             test["outcome"] = report.outcome
@@ -172,12 +212,7 @@ class Session:
             failures = filter(None, [test.get("failure"), report.longreprtext])
             test["failure"] = "\n\n".join(failures)
         test["duration"] = test.get("duration", 0.0) + report.duration
-        test["runs"] += left["runs"]
-        for run in left["runs"]:
-            self._reach.add(run)
-        self._reach.add_sites(left.get("sites", ()), left.get("abortable", ()))
-        if "golden" in left:
-            self._golden.append((report.nodeid, *left["golden"]))
+        test["runs"] += runs
 
     def pytest_sessionfinish(self, session: Any) -> None:  # noqa: ANN401
         """Write the page, and fail if too little was reached."""
@@ -196,7 +231,7 @@ class Session:
         if self._options.record or self._options.replay:
             counts = Counter(change for _, change, _ in self._golden)
             told = ", ".join(f"{count} {change}" for change, count in sorted(counts.items()))
-            where = self._options.record or self._options.replay
+            where = self._shown[self._options.record or self._options.replay or ""]
             terminalreporter.write_line(f"taskprogress: golden histories in {where}: {told or 0}")
             for nodeid, change, text in self._golden:
                 if change in (Change.FIXED.value, Change.NEW.value):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
-from pytest_taskprogress.checks.subjects import TaskRecord
+from pytest_taskprogress.checks.subjects import JudgedTask
 from pytest_taskprogress.core.transitions import Source, Transition
 
 __all__ = ["ON", "Check", "Figure", "Found", "Rule", "Violation", "seconds", "whole"]
@@ -15,7 +15,7 @@ __all__ = ["ON", "Check", "Figure", "Found", "Rule", "Violation", "seconds", "wh
 #: What a rule found: at which transition (None: at none), and what is wrong.
 Found: TypeAlias = tuple[Transition | None, str]
 #: Looks at what a task wrote, with the figure that the rule was given.
-Check: TypeAlias = Callable[[TaskRecord, Any], Iterable[Found]]
+Check: TypeAlias = Callable[[JudgedTask, Any], Iterable[Found]]
 
 #: The figure of a rule that has none.
 ON: Final = True

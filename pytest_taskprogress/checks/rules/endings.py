@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pytest_taskprogress.checks.rules.base import Found, Rule
-from pytest_taskprogress.checks.subjects import TaskRecord
+from pytest_taskprogress.checks.subjects import JudgedTask
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import (
     ABORTED,
@@ -39,7 +39,7 @@ _WAYS_OUT: Final = defaultdict(
 )
 
 
-def _terminal(task: TaskRecord, _: object) -> Iterator[Found]:
+def _terminal(task: JudgedTask, _: object) -> Iterator[Found]:
     # What no task was started for is a record that tasks keep for each other.
     if not task.ended or not task.starts:
         return
@@ -54,7 +54,7 @@ def _terminal(task: TaskRecord, _: object) -> Iterator[Found]:
     yield last, f"it has ended, and {last.state} is what everybody reads for ever: {why}"
 
 
-def _after_the_end(task: TaskRecord) -> Iterator[tuple[Transition, Transition]]:
+def _after_the_end(task: JudgedTask) -> Iterator[tuple[Transition, Transition]]:
     """Each write to a task that had ended, and what was stored then."""
     ended = task.before
     for each in task.transitions:
@@ -69,7 +69,7 @@ def _is_lost(each: Transition, ended: Transition) -> bool:
     return ended.state == ABORTED != each.state and not ended.meta
 
 
-def _abort_survives(task: TaskRecord, _: object) -> Iterator[Found]:
+def _abort_survives(task: JudgedTask, _: object) -> Iterator[Found]:
     for each, ended in _after_the_end(task):
         if _is_lost(each, ended):
             where = f", at {ended.source}," if ended.source else ""
@@ -83,7 +83,7 @@ def _abort_survives(task: TaskRecord, _: object) -> Iterator[Found]:
             yield each, message
 
 
-def _no_zombie(task: TaskRecord, _: object) -> Iterator[Found]:
+def _no_zombie(task: JudgedTask, _: object) -> Iterator[Found]:
     for each, ended in _after_the_end(task):
         if not _is_lost(each, ended):
             message = _wrong(each, ended, f", at {ended.source}," if ended.source else "")

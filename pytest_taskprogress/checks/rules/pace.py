@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
 from pytest_taskprogress.checks.rules.base import Figure, Found, Rule, seconds, whole
-from pytest_taskprogress.checks.subjects import TaskRecord
+from pytest_taskprogress.checks.subjects import JudgedTask
 from pytest_taskprogress.core.states import ABORTED
 from pytest_taskprogress.core.transitions import Transition
 
@@ -42,7 +42,7 @@ def _budget(value: Any) -> Budget:  # noqa: ANN401 - as a user wrote it
         raise ValueError(message) from None
 
 
-def _abort_honoured(task: TaskRecord, most: int) -> Iterator[Found]:
+def _abort_honoured(task: JudgedTask, most: int) -> Iterator[Found]:
     if not task.aborts:
         return
     asked = task.aborts[0]
@@ -66,7 +66,7 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def _first_report(task: TaskRecord, most: float) -> Iterator[Found]:
+def _first_report(task: JudgedTask, most: float) -> Iterator[Found]:
     for attempt in task.attempts:
         began, report = attempt.began, next(iter(attempt.reports), None)
         if began is None or report is None:
@@ -76,7 +76,7 @@ def _first_report(task: TaskRecord, most: float) -> Iterator[Found]:
             yield report, f"the first report came after {after:g} s: expected {most:g} s at most"
 
 
-def _max_gap(task: TaskRecord, most: float) -> Iterator[Found]:
+def _max_gap(task: JudgedTask, most: float) -> Iterator[Found]:
     for began, stored in task.attempts:
         if began is not None:
             yield from _too_long(began, stored[0], most)
@@ -90,7 +90,7 @@ def _too_long(began: float, each: Transition, most: float) -> Iterator[Found]:
         yield each, f"nothing was written for {gap:g} s: expected {most:g} s at most"
 
 
-def _write_budget(task: TaskRecord, budget: Budget) -> Iterator[Found]:
+def _write_budget(task: JudgedTask, budget: Budget) -> Iterator[Found]:
     reports = task.reports
     if len(reports) > budget.writes:
         message = (

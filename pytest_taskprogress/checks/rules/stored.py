@@ -10,7 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from pytest_taskprogress.checks.rules.base import Found, Rule
-from pytest_taskprogress.checks.subjects import TaskRecord
+from pytest_taskprogress.checks.subjects import JudgedTask
 from pytest_taskprogress.core.keypaths import culprit
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import EXCEPTION_STATES, FAILURE, RETRY, SUCCESS
@@ -37,7 +37,7 @@ def _carried(value: object) -> str:
     raise TypeError(message)
 
 
-def _serializable(task: TaskRecord, _: object) -> Iterator[Found]:
+def _serializable(task: JudgedTask, _: object) -> Iterator[Found]:
     for each in task.transitions:
         meta = each.meta
         if not meta or not each.stored or each.state in EXCEPTION_STATES:
@@ -64,7 +64,7 @@ def _is_json(value: object) -> bool:
     return True
 
 
-def _readable(task: TaskRecord, _: object) -> Iterator[Found]:
+def _readable(task: JudgedTask, _: object) -> Iterator[Found]:
     for each in task.transitions:
         if not each.stored or each.state not in (FAILURE, RETRY) or each.error is not None:
             continue

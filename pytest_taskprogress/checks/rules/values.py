@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from pytest_taskprogress.checks.rules.base import Figure, Found, Rule, whole
-from pytest_taskprogress.checks.subjects import TaskRecord
+from pytest_taskprogress.checks.subjects import JudgedTask
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import SUCCESS
 
@@ -33,7 +33,7 @@ def _is_finite(value: Any) -> bool:  # noqa: ANN401 - whatever was stored
     return _is_number(value) and -_LARGEST <= value <= _LARGEST
 
 
-def _monotonic(task: TaskRecord, _: object) -> Iterator[Found]:
+def _monotonic(task: JudgedTask, _: object) -> Iterator[Found]:
     for bar in task.bars:
         # What was told last; a report in between may tell neither.
         percent: float | None = None
@@ -59,7 +59,7 @@ def _fell(before: dict[str, Any], meta: dict[str, Any]) -> str | None:
     return f"current={as_repr(new)} after current={as_repr(old)}"
 
 
-def _bounded(task: TaskRecord, _: object) -> Iterator[Found]:
+def _bounded(task: JudgedTask, _: object) -> Iterator[Found]:
     for each in task.reports:
         meta = each.meta
         # Nearly all of them are fine, and there may be a million.
@@ -99,7 +99,7 @@ def _out_of_bounds(meta: dict[str, Any]) -> Iterator[str]:
         yield "total=0 without a percent: whoever computes it divides by zero"
 
 
-def _consistent(task: TaskRecord, _: object) -> Iterator[Found]:
+def _consistent(task: JudgedTask, _: object) -> Iterator[Found]:
     for each in task.reports:
         meta = each.meta
         percent, current, total = meta.get("percent"), meta.get("current"), meta.get("total")
@@ -125,7 +125,7 @@ def _agree(percent: Any, current: Any, total: Any) -> bool:  # noqa: ANN401 - wh
     )
 
 
-def _complete(task: TaskRecord, _: object) -> Iterator[Found]:
+def _complete(task: JudgedTask, _: object) -> Iterator[Found]:
     end = next((each for each in reversed(task.transitions) if each.stored), None)
     # Whoever has asked it to abort does not expect all of it.
     if end is None or end.state != SUCCESS or task.aborts:
@@ -139,7 +139,7 @@ def _complete(task: TaskRecord, _: object) -> Iterator[Found]:
         yield last, f"SUCCESS at {last.percent:.8g} %: whoever watches sees it stop short"
 
 
-def _stable_total(task: TaskRecord, _: object) -> Iterator[Found]:
+def _stable_total(task: JudgedTask, _: object) -> Iterator[Found]:
     for bar in task.bars:
         known: object = None
         for each in bar:
@@ -151,7 +151,7 @@ def _stable_total(task: TaskRecord, _: object) -> Iterator[Found]:
             known = total
 
 
-def _described(task: TaskRecord, least: int) -> Iterator[Found]:
+def _described(task: JudgedTask, least: int) -> Iterator[Found]:
     for each in task.reports:
         text = (each.message or "").strip()
         if len(text) < least:

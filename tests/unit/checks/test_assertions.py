@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import pytest
 
+import pytest_taskprogress
 from pytest_taskprogress import checks
 from pytest_taskprogress.checks import (
     assert_aborted,
@@ -501,6 +503,7 @@ def test_the_error_is_shown_at_the_line_of_the_test() -> None:
     for helper, arguments in HELPERS.items():
         with pytest.raises((CheckFailed, TypeError)) as caught:
             helper([], *arguments)
-        frames = [each for each in caught.traceback if "pytest_taskprogress" in str(each.path)]
+        home = Path(pytest_taskprogress.__file__).parent
+        frames = [each for each in caught.traceback if home in Path(each.path).parents]
         assert frames
         assert all(each.ishidden(caught) for each in frames), helper

@@ -14,7 +14,7 @@ import pytest
 from pytest_taskprogress.checks import RULES, Contract, Figure, Rule, contract
 from pytest_taskprogress.checks.contract import told
 from pytest_taskprogress.checks.rules.base import Violation
-from pytest_taskprogress.checks.subjects import TaskRecord
+from pytest_taskprogress.checks.subjects import JudgedTask
 from pytest_taskprogress.core.errors import RuleError
 from pytest_taskprogress.core.failed import CheckFailed, ContractViolated
 from pytest_taskprogress.core.transitions import History, Source, Transition
@@ -23,7 +23,7 @@ FALLING = [{"percent": 50}, {"percent": 40}]
 OFF = {"first-report", "max-gap", "write-budget", "described"}
 
 
-def polite(task: TaskRecord, least: int) -> Iterator[tuple[Transition | None, str]]:
+def polite(task: JudgedTask, least: int) -> Iterator[tuple[Transition | None, str]]:
     """A rule of somebody else's."""
     for each in task.reports:
         if (each.message or "").count("please") < least:

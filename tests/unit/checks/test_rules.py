@@ -13,7 +13,7 @@ import pytest
 from pytest_taskprogress.checks import RULES, Contract
 from pytest_taskprogress.checks.rules.base import seconds, whole
 from pytest_taskprogress.checks.rules.pace import Budget
-from pytest_taskprogress.checks.subjects import TaskRecord
+from pytest_taskprogress.checks.subjects import JudgedTask
 from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.errors import RuleError
 from pytest_taskprogress.core.starts import Start
@@ -49,7 +49,7 @@ def found(name: str, *items: Any, figure: Any = True, **record: Any) -> list[str
     if rule.figure is not None:
         figure = rule.figure.parse(figure)
     transitions = list(items) if isinstance(items[0], Transition) else written(*items)
-    task = TaskRecord("work", transitions, **record)
+    task = JudgedTask("work", transitions, **record)
     if rule.of_reports and not task.reports:
         return []
     return [message for _, message in rule.check(task, figure)]

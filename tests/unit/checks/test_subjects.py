@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pytest_taskprogress.checks.subjects import TaskRecord, judged, tasks_of
+from pytest_taskprogress.checks.subjects import JudgedTask, judged, tasks_of
 from pytest_taskprogress.core.starts import Start
 from pytest_taskprogress.core.transitions import History, Transition
 
@@ -134,16 +134,16 @@ def test_a_group_is_no_task() -> None:
 # -- attempts, bars -------------------------------------------------------------------------------
 
 
-def record(*states: str, starts: tuple[int, ...] = (), dropped: int = -1) -> TaskRecord:
+def record(*states: str, starts: tuple[int, ...] = (), dropped: int = -1) -> JudgedTask:
     """A task that wrote states; its n-th start was before the write of that index."""
     transitions = [
         transition(i, state=state, stored=i != dropped, at=float(i))
         for i, state in enumerate(states)
     ]
-    return TaskRecord("work", transitions, starts=[Start(n + 0.5, n) for n in starts])
+    return JudgedTask("work", transitions, starts=[Start(n + 0.5, n) for n in starts])
 
 
-def attempts(task: TaskRecord) -> list[list[int]]:
+def attempts(task: JudgedTask) -> list[list[int]]:
     """The indices of each attempt."""
     return [[each.index for each in attempt.transitions] for attempt in task.attempts]
 

@@ -69,8 +69,7 @@ def test_what_the_error_shows():
     run = Run("work SUCCESS", history)
     assert told_of_runs([run], history, CheckFailed("no", transitions=history)) == ""
     assert told_of_runs([run], history, CheckFailed("no")) != ""
-    shown = AssertionError("\n".join(difference(history.states, ["FAILURE"], 80)))
-    assert told_of_runs([run], history, shown) == "work SUCCESS"
+    assert told_of_runs([run], history, AssertionError("SUCCESS == FAILURE")) != ""
 
 
 def test_an_error_that_cannot_be_shown():
@@ -182,9 +181,9 @@ def test_an_engine_that_cannot_be_shown():
 )
 def test_difference(expected, first):
     """The first difference is named, and marked."""
-    lines = difference(transitions("PROGRESS", "SUCCESS").states, expected, 80)
-    assert lines[0] == f"First difference at {first}"
-    assert lines[1] == "What was stored:"
+    at, lines = difference(transitions("PROGRESS", "SUCCESS").states, expected, 80)
+    assert lines[1] == f"First difference at {first}"
+    assert first.startswith(f"[{at}]")
     marked = [line for line in lines if line.startswith(">")]
     assert len(marked) == 1
     assert (marked == ["> (nothing more)"]) == first.endswith("got nothing more")
@@ -192,9 +191,29 @@ def test_difference(expected, first):
 
 def test_difference_of_nothing():
     """Of a history of nothing that is said."""
-    lines = difference(History().states, ["SUCCESS"], 80)
+    at, lines = difference(History().states, ["SUCCESS"], 80)
+    assert at == 0
     assert lines == [
+        "[] == ['SUCCESS']",
         "First difference at [0]: expected 'SUCCESS', got nothing more",
-        "What was stored:",
         "(nothing was written)",
     ]
+
+
+def test_difference_of_many():
+    """It is as much as pytest shows by default: 8 lines, 640 characters."""
+    states = transitions(*["PROGRESS"] * 20_000).states
+    _, lines = difference(states, [*states[:9_000], "UPLOADING", *states], 80)
+    assert len(lines) <= 8
+    assert sum(map(len, lines)) <= 640
+    assert sum(line.startswith(">") for line in lines) == 1
+
+
+def test_the_first_difference_is_marked():
+    """In the run that was compared, also if it is not the last one."""
+    first, last = transitions("PROGRESS", "SUCCESS"), transitions("SUCCESS")
+    at = (first.states.transitions, 1)
+    told = told_of_runs([Run("a", first), Run("b", last)], last, None, 80, at).split("\n")
+    assert [line[:3] for line in told if line.startswith(">")] == ["> 1"]
+    end = (first.states.transitions, 2)
+    assert "> (nothing more)" in told_of_runs([Run("a", first)], first, None, 80, end)

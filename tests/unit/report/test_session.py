@@ -86,7 +86,7 @@ def finished(session, exitstatus=0):
 def test_what_a_test_leaves(engine, work):
     """Its runs, by phase, as text that any process can carry; sites with the first of them."""
     session = session_of(report="page.html", sites=[SITE])
-    log = session.begin("test_a")
+    log = session.begin("test_a", is_random=False)
     assert not log
     log.take(engine, engine.run(work))
     assert log
@@ -102,11 +102,11 @@ def test_what_a_test_leaves(engine, work):
 def test_sites_are_found_once(engine, work):
     """The second test of an app need not look for them; another app's are found too."""
     session = session_of(coverage=True, sites=[SITE])
-    session.begin("test_a").know(engine.app)
-    log = session.begin("test_b")
+    session.begin("test_a", is_random=False).know(engine.app)
+    log = session.begin("test_b", is_random=False)
     log.know(engine.app)
     assert not log
-    other = session.begin("test_c")
+    other = session.begin("test_c", is_random=False)
     other.know(type(engine.app)("other", set_as_current=False))
     assert other
 
@@ -114,20 +114,20 @@ def test_sites_are_found_once(engine, work):
 def test_nothing_is_kept_that_nobody_asked_for(engine, work, tmp_path):
     """Where only golden histories are asked for, no records are made for a page."""
     session = session_of(record=str(tmp_path), sites=[SITE])
-    log = session.begin("test_a")
+    log = session.begin("test_a", is_random=False)
     log.take(engine, engine.run(work))
     assert json.loads(log.leave()) == {"runs": []}
 
 
 def test_golden(engine, work, tmp_path):
     """A test is recorded, and compared; a change is an error, and all else is told."""
-    log = session_of(record=str(tmp_path)).begin("test_a")
+    log = session_of(record=str(tmp_path)).begin("test_a", is_random=False)
     log.take(engine, engine.run(work))
     log.check_golden()
     assert json.loads(log.leave())["golden"][0] == "recorded"
 
     def replayed(nodeid, *percents):
-        log = session_of(replay=str(tmp_path)).begin(nodeid)
+        log = session_of(replay=str(tmp_path)).begin(nodeid, is_random=False)
         for percent in percents:
             log.take(engine, engine.run(work, percent))
         return log
@@ -154,7 +154,7 @@ def test_golden(engine, work, tmp_path):
 
 def left_of(engine, task, session):
     """What a test leaves that runs a task."""
-    log = session.begin("test_a")
+    log = session.begin("test_a", is_random=False)
     log.take(engine, engine.run(task))
     return log.leave()
 
@@ -212,7 +212,7 @@ def test_fail_under(engine, work, fail_under, before, after):
     source = run.own[0].source
     reached = {**SITE, "source": str(source), "end": source.line}
     session = session_of(fail_under=fail_under, sites=[SITE, reached])
-    log = session.begin("test_a")
+    log = session.begin("test_a", is_random=False)
     log.take(engine, run)
     session.pytest_runtest_logreport(report("test_a", log.leave()))
     assert finished(session, before) == after
