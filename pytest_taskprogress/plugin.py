@@ -193,8 +193,7 @@ def _install(config: pytest.Config, engine: EagerEngine, app: Any) -> None:
     stack = config.stash[_INSTALLED] = ExitStack()
     stack.enter_context(engine.installed(app))
     item = config.stash[_ITEM]
-    found = _options_of(item)
-    engine.limit = found.limit
+    engine.limit = _options_of(item).limit
     engine.contract = _contract_of(item)
     log = _log_of(item)
     if log is not None:
@@ -347,7 +346,7 @@ def _is_loaded() -> bool:
 
 def _how_to_show(item: pytest.Item, when: str, error: BaseException | None) -> dict[str, Any]:
     return {
-        "width": _width(),
+        "width": min(max(get_terminal_size().columns, 80), 160),
         # Under `@given` the last run is the one that fails; the others are of other examples.
         "only_last": _is_given(item),
         # Before or after the test: nobody has said that a task would run there.
@@ -391,14 +390,10 @@ def pytest_assertrepr_compare(
         if isinstance(values, transitions.Column) and isinstance(expected, (list, tuple)):
             from pytest_taskprogress.report.explain import difference
 
-            # As pytest shows it: "E    " comes before.
-            at, lines = difference(values, list(expected), _width() - 10)
+            # As pytest shows it, with "E    " before each, on the narrowest of terminals.
+            at, lines = difference(values, list(expected), width=70)
             item = config.stash.get(_ITEM, None)
             if item is not None:
                 item.stash[_DIFFERENCE] = values.transitions, at
             return lines
     return None
-
-
-def _width() -> int:
-    return min(max(get_terminal_size().columns, 80), 160)
