@@ -298,3 +298,18 @@ def test_a_message_of_a_megabyte(user):
         """
     )
     assert len(told.text) < 20_000
+
+
+def test_a_long_comparison(user):
+    """What pytest cuts of a comparison is below, marked."""
+    told = user(
+        """
+        def test_it(taskprogress):
+            metas = [{"percent": 5.0 * number} for number in range(1, 21)]
+            run = taskprogress.run(report, *metas)
+            assert run.percents == [*(5.0 * number for number in range(1, 15)), 71.0]
+        """
+    )
+    assert "First difference at [14]: expected 71.0, got 75.0" in told.text
+    _, _, below = told.text.partition("- taskprogress -")
+    assert re.search(r"^> +14 .* 75%", below, re.MULTILINE)

@@ -207,3 +207,32 @@ def test_a_bad_value(user, ini, flags):
     told = user(FALLS, *flags, ini=ini)
     assert told.ret == pytest.ExitCode.USAGE_ERROR
     assert "strict" in told.text
+
+
+def test_the_first_test_of_all(user):
+    """Also engines that a test loads while it runs are judged by what it is marked with."""
+    told = user(
+        """
+        def test_one():
+            from pytest_taskprogress import EagerEngine
+            with EagerEngine(app) as engine:
+                engine.run(report, {"percent": 60}, {"percent": 30}, {"percent": 100})
+        """,
+        "--taskprogress-strict",
+    )
+    assert told.of("test_one") == "failed"
+
+
+def test_beside_a_failure_of_its_own(user):
+    """What was published and broke the contract is told there, and fails no teardown."""
+    told = user(
+        """
+        def test_it(taskprogress):
+            report.delay({"percent": 60}, {"percent": 30}, {"percent": 100})
+            assert taskprogress.history == []
+        """,
+        "--taskprogress-strict",
+    )
+    assert told.outcomes == {"test_it.py::test_it": "failed"}
+    assert "- taskprogress contract -" in told.text
+    assert "30 % after 60 %" in told.text

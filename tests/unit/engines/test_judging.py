@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -22,6 +23,7 @@ from pytest_taskprogress import (
     abort,
 )
 from pytest_taskprogress.checks import Contract, Rule
+from pytest_taskprogress.core.errors import DrainLimitExceeded, PatternError, RuleError
 from pytest_taskprogress.core.failed import ContractViolated
 from pytest_taskprogress.engines import judging
 from pytest_taskprogress.scenario import Abort, Advance, at_report, before_start
@@ -754,3 +756,83 @@ class TestHealthyTasks:
             self.update_state(task_id="job", state="PROGRESS", meta=meta)
 
         engine.run(group(part.s(number) for number in (1, 2, 3)))
+
+
+class TestRunsThatEndOtherwise:
+    """Runs that raise, that stand still, or that another thread goes on with."""
+
+    def test_a_run_without_an_end(self, app, work, told):
+        """It is kept, not judged, and the next one has nothing of it."""
+
+        @app.task(bind=True, name="loop")
+        def loop(self):
+            self.update_state(state="PROGRESS", meta={"percent": 50})
+            loop.delay()
+
+        with EagerEngine(app, limit=5) as engine:
+            engine.contract = Contract()
+            with pytest.raises(DrainLimitExceeded):
+                engine.run(loop)
+            work.good.delay()
+            assert [(run.name, run.ended) for run in engine.runs][-1] == ("good", True)
+            assert engine.runs[-1].states == ["PROGRESS", "PROGRESS", "SUCCESS"]
+            assert engine.runs[0].name == "loop"
+        assert told() == []
+
+    def test_what_is_published_while_a_run_stands_still(self, engine, work, told):
+        """Each is judged by itself, once."""
+        pytest.importorskip("greenlet")
+        steps = engine.run_iter(work.good)
+        next(steps)
+        work.short.delay()
+        assert [run.name for run in engine.runs] == ["short"]
+        assert steps.run.states == ["PROGRESS", "PROGRESS", "SUCCESS"]
+        assert [run.name for run in engine.runs] == ["short", "good"]
+        assert told() == ["complete"]
+
+    def test_a_run_in_another_thread(self, engine, app, work, told):
+        """What one thread has published is judged whole, though another one runs something."""
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(int).result()  # the thread is none that the task has started
+
+            @app.task(bind=True, name="slow")
+            def slow(self):
+                self.update_state(state="PROGRESS", meta={"percent": 50})
+                pool.submit(engine.run, work.good).result()
+                self.update_state(state="PROGRESS", meta={"percent": 10})
+
+            slow.delay()
+        assert told() == ["monotonic complete"]
+
+    def test_a_rule_that_breaks(self, engine, work):
+        """It breaks nothing of the code that publishes; the test is told in the end."""
+
+        def broken(task, figure):
+            raise ZeroDivisionError(figure)
+
+        engine.contract = Contract().with_rules([Rule("broken", "why", broken)])
+        work.good.delay()
+        with pytest.raises(RuleError, match="the rule 'broken' broke on good: ZeroDivisionError"):
+            engine.check_contract()
+
+    def test_who_is_told_until_it_is_left(self, app, work):
+        """What a test has added to `on_run` is not there in the next one."""
+        engine, told = EagerEngine(app), []
+        with engine:
+            engine.on_run.append(told.append)
+            engine.run(work.good)
+        with engine:
+            engine.run(work.good)
+        assert len(told) == 1
+
+
+def test_a_run_that_did_not_match_can_be_pickled(engine, work):
+    """With its pattern, as long as that is text; of a list as it was written."""
+    run = engine.run(work.good)
+    assert not run.matches("PROGRESS SUCCESS")
+    assert not run.matches([lambda transition: False])
+    first, second = pickle.loads(pickle.dumps(run)).mismatches  # noqa: S301 - our own
+    assert first.pattern.match(run.history).at == 1
+    assert str(second.pattern) == second.pattern.code
+    with pytest.raises(PatternError, match="of another process"):
+        second.pattern.match(run.history)
