@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -57,8 +58,14 @@ def write(path: str | Path, data: Mapping[str, Any]) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(_parts(data))
+    # Beside it, so that half a page never takes the place of a whole one.
+    half = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with half.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(_parts(data))
+        half.replace(path)
+    finally:
+        half.unlink(missing_ok=True)
 
 
 def _parts(data: Mapping[str, Any]) -> Iterator[str]:

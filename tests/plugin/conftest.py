@@ -57,6 +57,13 @@ def taskprogress_app():
 
 
 @pytest.fixture
+def few_plugins(pytester, monkeypatch):
+    """Sessions load the plugins that they need: to load all that are installed takes longer."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-ptaskprogress -pxdist -phypothesispytest")
+
+
+@pytest.fixture
 def project(pytester):
     """A project with a module of tasks; returns its name. Each has another one."""
     name = f"proj{next(_NUMBER)}"

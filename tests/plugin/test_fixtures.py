@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("few_plugins")
+
 
 def test_run(pytester, project):
     """A test runs a task and sees what it stored."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("few_plugins")
+
 #: Whether tests run in processes of their own.
 DISTRIBUTED = [(), ("-p", "no:xdist"), ("-n", "2")]
 

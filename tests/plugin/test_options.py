@@ -7,6 +7,8 @@ import pytest
 from pytest_taskprogress.checks.rules import RULES
 from pytest_taskprogress.options import SETTINGS, Options
 
+pytestmark = pytest.mark.usefixtures("few_plugins")
+
 ENDLESS = """
     import pytest
     from {project} import again

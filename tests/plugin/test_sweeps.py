@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+pytestmark = pytest.mark.usefixtures("few_plugins")
+
 PASSES = """
     from {project} import app, import_users
     from pytest_taskprogress.scenario import Advance

@@ -5,6 +5,7 @@ All of them take a run, a history, or a list of what was stored elsewhere; see `
 
 from __future__ import annotations
 
+from pytest_taskprogress.checks.assertions.kept import assert_contract
 from pytest_taskprogress.checks.assertions.reports import (
     assert_bounded,
     assert_complete,
@@ -14,7 +15,6 @@ from pytest_taskprogress.checks.assertions.reports import (
     assert_no_progress,
     assert_progress,
 )
-from pytest_taskprogress.checks.assertions.rules import assert_contract
 from pytest_taskprogress.checks.assertions.sequences import (
     assert_different_transitions,
     assert_not_states,
