@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-
-from pytest_taskprogress.core.callsite import frame_outside
-from pytest_taskprogress.core.errors import TaskProgressWarning
-from pytest_taskprogress.engines.judging import PUBLISHERS
+from pytest_taskprogress.engines.warning import warn
 
 __all__ = ["Findings"]
 
@@ -26,12 +22,12 @@ class Findings:
         """Warn of the messages that were thrown away since the last time."""
         while self._told < len(self.discarded):
             self._told += 1
-            _warn(f"a worker threw a message away: {self.discarded[self._told - 1]}")
+            warn(f"a worker threw a message away: {self.discarded[self._told - 1]}")
 
     def tell_threads(self, names: list[str]) -> None:
         """Warn of threads that tasks left running."""
         if names:
-            _warn(
+            warn(
                 f"tasks left threads running: {', '.join(names)}. What they write about their tasks"
                 " from now on is dropped; join them before the task returns, as a worker's process"
                 " may end at any time after that"
@@ -41,9 +37,3 @@ class Findings:
         """Forget all of it."""
         self.discarded.clear()
         self._told = 0
-
-
-def _warn(message: str) -> None:
-    frame = frame_outside(PUBLISHERS)
-    where = ("<unknown>", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
-    warnings.warn_explicit(message, TaskProgressWarning, *where)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -12,15 +11,11 @@ from weakref import WeakKeyDictionary
 from pytest_taskprogress.checks.contract import Contract, told, violated, ways_out
 from pytest_taskprogress.checks.rules.base import Violation
 from pytest_taskprogress.checks.subjects import judged
-from pytest_taskprogress.core.callsite import frame_outside
-from pytest_taskprogress.core.errors import TaskProgressWarning
 from pytest_taskprogress.core.failed import CheckFailed
 from pytest_taskprogress.engines.run import TaskRun
+from pytest_taskprogress.engines.warning import warn
 
-__all__ = ["PUBLISHERS", "Judging", "Process", "process"]
-
-#: Frames of these packages publish on behalf of somebody; the first one above them is the source.
-PUBLISHERS: Final = ("celery.", "contextlib", "kombu.", "pytest_taskprogress.")
+__all__ = ["Judging", "Process", "process"]
 
 #: How many runs are kept for who asks what happened.
 _KEPT: Final = 20
@@ -153,11 +148,5 @@ def _warn(run: TaskRun, violations: list[Violation]) -> None:
         return
     process.warned.add(told_before)
     source = next((each.source for each in violations if each.source is not None), None)
-    if source is None:
-        frame = frame_outside(PUBLISHERS)
-        where = ("<unknown>", 0) if frame is None else (frame.f_code.co_filename, frame.f_lineno)
-    else:
-        where = (source.file, source.line)
     name = run.name or "the canvas"
-    message = f"{name} breaks its contract:\n{told(violations)}\n{ways_out(violations)}"
-    warnings.warn_explicit(message, TaskProgressWarning, *where)
+    warn(f"{name} breaks its contract:\n{told(violations)}\n{ways_out(violations)}", source)
