@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, cast
 
 from pytest_taskprogress.core.aborts import AbortRequest
@@ -209,6 +210,14 @@ class JudgedTask:
         return [attempt for attempt in attempts if attempt.transitions]
 
     @cached_property
+    def overlaps(self) -> bool:
+        """Whether executions were under way beside each other: of a message delivered twice."""
+        return any(
+            before.ended is not None and before.ended > start.index
+            for before, start in pairwise(self.starts)
+        )
+
+    @cached_property
     def bars(self) -> list[list[Transition]]:
         """The reports, a list for each attempt, and there for each state of the user's own."""
         bars: dict[tuple[int, str], list[Transition]] = {}
@@ -242,6 +251,7 @@ def _record_of(run: RunLike) -> JudgedTask:
         aborts=run.aborts,
         checks_after_abort=run.checks_after_abort,
         starts=run.starts,
-        ended=run.ended,
+        # What was killed has not ended, and never will.
+        ended=run.ended and not getattr(run, "lost", False),
         before=run.before,
     )

@@ -14,7 +14,14 @@ class Start:
     Attributes:
         at: Seconds of the engine's clock since its last reset.
         index: How many transitions of all tasks were written before.
+        ended: How many there were when it had come to its end; None if it never did: a worker died
+            with it.
     """
 
     at: float
     index: int
+    ended: int | None = None
+
+    def covers(self, index: int) -> bool:
+        """Tell whether it was under way when a transition was written."""
+        return self.index <= index and (self.ended is None or index < self.ended)

@@ -27,6 +27,7 @@ from pytest_taskprogress.core.states import (
 )
 from pytest_taskprogress.core.transitions import Transition
 from pytest_taskprogress.engines.chords import CountsChords
+from pytest_taskprogress.engines.failing import CanFail
 from pytest_taskprogress.engines.plain import EXACT_SERIALIZERS, copied, is_plain
 from pytest_taskprogress.engines.refusals import NotSerializable, refused_arguments, refused_value
 from pytest_taskprogress.engines.sources import source_of_write
@@ -45,7 +46,7 @@ def _key(key: bytes | str) -> bytes:
     return key if type(key) is bytes else str(key).encode()
 
 
-class FakeBackend(CountsChords):
+class FakeBackend(CanFail, CountsChords):
     """A result backend in memory, with the semantics of Celery's key-value backends.
 
     The first SUCCESS is final; chords, groups, children, `forget`, expiry, `result_extended`, every
@@ -225,7 +226,7 @@ class FakeBackend(CountsChords):
             stored = old_state != SUCCESS
             store.writes[task_id] += 1
             readable = old is None or old.readable
-            if readable and self._may_wait(result, state, old_state):
+            if readable and store.refuse is None and self._may_wait(result, state, old_state):
                 store.reads[task_id] += 1
                 value = copied(result)
                 if stored:

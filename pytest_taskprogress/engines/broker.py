@@ -204,7 +204,6 @@ class Broker:
     """Messages that wait for an engine.
 
     Attributes:
-        delivered: Messages that were taken and not acknowledged yet, by delivery tag.
         worker_queues: Returns the queues that the worker consumes from.
         connections: Stands for `app.pool`.
         producers: Stands for `app.amqp.producer_pool`.
@@ -217,7 +216,6 @@ class Broker:
 
     def __init__(self, on_published: Callable[[], None], places: Places | None = None) -> None:
         self._places = Places(Threads()) if places is None else places
-        self.delivered: dict[str, dict[str, Any]] = {}
         self.worker_queues: Callable[[], Iterable[Any]] = tuple
         self._worker_declared = False
         self.state = virtual.BrokerState()
@@ -234,6 +232,11 @@ class Broker:
     def waiting(self) -> deque[dict[str, Any]]:
         """Messages as Kombu made them, in the order of publication, where this thread works."""
         return self._places.here.messages
+
+    @property
+    def delivered(self) -> dict[str, dict[str, Any]]:
+        """Messages that were taken and not acknowledged yet, by delivery tag."""
+        return self._places.here.delivered
 
     def connection(self, *_: object, **__: object) -> Connection:
         """Open a connection to this broker; stands for `app.connection_for_write`."""
@@ -289,8 +292,34 @@ class Broker:
             raw = self.waiting.popleft()
         else:
             self.waiting.remove(raw)
-        self.delivered[raw["properties"]["delivery_tag"]] = raw
+        place = self._places.here
+        place.delivered[raw["properties"]["delivery_tag"]] = raw
+        if place.watchers:
+            place.taken[raw["headers"].get("id")] = raw
         return self._message(raw)
+
+    def redeliver(self, task_id: str) -> bool:
+        """Let the message of a task wait once more, behind all others; False if there is none."""
+        waiting = (each for each in self.waiting if each["headers"].get("id") == task_id)
+        raw = self._places.here.taken.get(task_id) or next(waiting, None)
+        if raw is None:
+            return False
+        with self.held():
+            self.put(self._again(raw, self._channel._next_delivery_tag()))  # noqa: SLF001
+        return True
+
+    def bring_back(self) -> None:
+        """Let wait again, before all others, what was taken and not acknowledged."""
+        place = self._places.here
+        unacknowledged = list(place.delivered.values())
+        place.delivered.clear()
+        for raw in reversed(unacknowledged):
+            place.messages.appendleft(self._again(raw, raw["properties"]["delivery_tag"]))
+
+    def _again(self, raw: dict[str, Any], tag: str) -> dict[str, Any]:
+        properties = raw["properties"]
+        info = {**properties["delivery_info"], "redelivered": True}
+        return {**raw, "properties": {**properties, "delivery_tag": tag, "delivery_info": info}}
 
     def peek(self, accept: set[str]) -> list[Any]:
         """The waiting messages, which go on waiting.
@@ -305,8 +334,11 @@ class Broker:
 
     def clear(self) -> None:
         """Forget every message."""
-        self.waiting.clear()
-        self.delivered.clear()
+        place = self._places.here
+        place.messages.clear()
+        place.delivered.clear()
+        place.taken.clear()
+        place.held_until = 0.0
 
     def reset(self) -> None:
         """Forget every message, and every queue and exchange."""

@@ -77,6 +77,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         threads: Tells whether a thread is in a task.
         places: Where requests wait.
         on_start: Called with a request before it is executed.
+        on_end: Called with it when it has been.
         on_discarded: Called with the reason when a message is thrown away, as a worker does with
             one that it cannot read or whose task it does not know.
 
@@ -98,6 +99,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         places: Places,
         on_discarded: Callable[[str], object],
         on_start: Callable[[Any], object],
+        on_end: Callable[[Any], object],
     ) -> None:
         self.app = app
         self.hostname = default_nodename("")
@@ -118,6 +120,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         self._clock = clock
         self._on_discarded = on_discarded
         self._on_start = on_start
+        self._on_end = on_end
         self._undo = ExitStack()
         self.strategies = _Strategies(self)
         self.on_message: Callable[[Any], None] = self.create_task_handler()
@@ -209,6 +212,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
                 # It ended the test, and not only the task: nothing else tells that it is over.
                 worker_state.task_ready(request)
                 raise
+        self._on_end(request)
 
     # -- messages that a worker throws away -------------------------------------------------------
 

@@ -22,11 +22,13 @@ from pytest_taskprogress.engines.consumer import InProcessConsumer
 from pytest_taskprogress.engines.control import controlled
 from pytest_taskprogress.engines.feed import Feed
 from pytest_taskprogress.engines.findings import Findings
+from pytest_taskprogress.engines.ids import seeded_ids
 from pytest_taskprogress.engines.internals import app_state
 from pytest_taskprogress.engines.judging import process
 from pytest_taskprogress.engines.keeping import replace
 from pytest_taskprogress.engines.pending import Pending
 from pytest_taskprogress.engines.periodic import Beat
+from pytest_taskprogress.engines.processes import greenlets
 from pytest_taskprogress.engines.run import TaskRun
 from pytest_taskprogress.engines.runs import Runs
 from pytest_taskprogress.engines.targets import checked, checked_app, checked_limit
@@ -34,6 +36,7 @@ from pytest_taskprogress.engines.turns import Turns
 from pytest_taskprogress.engines.waits import Wait, Waits
 from pytest_taskprogress.engines.writes import watch_backend
 from pytest_taskprogress.listeners.capturing import CaptureListener
+from pytest_taskprogress.scenario import Schedule
 
 __all__ = ["EagerEngine"]
 
@@ -63,12 +66,13 @@ class EagerEngine(Runs):
         app: The app to install on by `with`; `installed()` takes another.
         limit: How many messages may come of what one drain runs, beyond those that waited before:
             what ends a task that requeues itself for ever.
+        seed: By which it is chosen what is run next; None: one message runs after the other.
 
     Raises:
-        ValueError: If the limit is less than 1.
+        ValueError: If the limit is less than 1, or the seed is no whole number.
     """
 
-    def __init__(self, app: Any = None, *, limit: int = 10_000) -> None:
+    def __init__(self, app: Any = None, *, limit: int = 10_000, seed: int | None = None) -> None:
         self._wanted = app
         self._findings = Findings()
         clock = VirtualClock()
@@ -77,6 +81,8 @@ class EagerEngine(Runs):
         self._parts: _Parts | None = None
         self._was_there = False
         self._undo = ExitStack()
+        self._ids = ExitStack()
+        self.seed = seed
 
     # -- what it is made of -----------------------------------------------------------------------
 
@@ -123,6 +129,28 @@ class EagerEngine(Runs):
     @limit.setter
     def limit(self, limit: int) -> None:
         self._turns.limit = checked_limit(limit)
+
+    @property
+    def seed(self) -> int | None:
+        """What is run next is random by this seed, and so are the ids of tasks; may be set.
+
+        Tasks run beside each other then, as under `Schedule(seed=...)`, anew after each `reset()`;
+        no id comes twice. None: one message runs after the other.
+        """
+        return self._turns.seed
+
+    @seed.setter
+    def seed(self, seed: int | None) -> None:
+        Schedule(seed=seed)
+        if seed is not None:
+            greenlets()
+        self._turns.seed = seed
+        if self._parts is not None:
+            self._draw_ids()
+
+    def _draw_ids(self) -> None:
+        self._ids.close()
+        self._ids.enter_context(seeded_ids(self.seed))
 
     @property
     def _installed(self) -> _Parts:
@@ -174,17 +202,20 @@ class EagerEngine(Runs):
                 self._turns.places,
                 self._findings.discarded.append,
                 self._on_start,
+                self._on_end,
             )
             undo.callback(consumer.close)
             threads.install(undo)
             replace(undo, app_state, "_task_join_will_block", threads)
-            pending = Pending(broker, consumer)
+            pending = Pending(broker, consumer, self._clock, self._turns.places, forget_worker)
             undo.enter_context(controlled(app, consumer, pending))
             self._parts = _Parts(app, backend, forget_worker)
             for notifier in (self.notifier, self.atom_notifier):
                 undo.enter_context(notifier.kept())
             Feed(app, self._surface, self._flows, self._runs).connect(undo)
             undo.callback(setattr, self, "_parts", None)
+            undo.callback(self._ids.close)
+            self._draw_ids()
             undo.callback(self.on_run.__setitem__, slice(None), list(self.on_run))
             undo.enter_context(self._turns.working_on(pending, self._deadlock))
             undo.callback(lambda: self._findings.tell_threads(threads.leave()))
@@ -226,6 +257,7 @@ class EagerEngine(Runs):
             raise EngineError(message)
         self._finish_walks()
         self._turns.pending.clear()
+        self._turns.begin_anew()
         self._beat = None
         self._forget(start=self._clock.time() - self._clock.monotonic())
         self.backend.clear()

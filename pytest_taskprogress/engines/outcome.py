@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from celery.result import ResultSet
 
@@ -28,7 +29,8 @@ from pytest_taskprogress.scenario import Event, Happened
 __all__ = ["Origin", "Outcome"]
 
 
-class Origin(NamedTuple):
+@dataclass(slots=True)
+class Origin:
     """How a task came to run.
 
     Attributes:
@@ -37,10 +39,15 @@ class Origin(NamedTuple):
     """
 
     parent: str | None
-    starts: list[Start]
+    starts: list[Start] = field(default_factory=list)
+
+    @property
+    def lost(self) -> bool:
+        """Whether a worker died with it, and none began with it again."""
+        return bool(self.starts) and self.starts[-1].ended is None
 
 
-_UNKNOWN: Final = Origin(None, [])
+_UNKNOWN: Final = Origin(None)
 
 
 class Outcome:
@@ -137,6 +144,7 @@ class Outcome:
             checks_after_abort=self._checks.get(task_id, 0),
             starts=tuple(origin.starts),
             parent=origin.parent,
+            lost=self._ended and origin.lost,
             ended=self._ended,
             before=self._before(own),
             contract=self._contract,

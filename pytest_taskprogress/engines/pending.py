@@ -7,16 +7,22 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
 from celery.utils.time import maybe_iso8601
 from celery.worker.request import Request
 
+from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.engines.base import PendingTask
 from pytest_taskprogress.engines.broker import Broker
 from pytest_taskprogress.engines.consumer import InProcessConsumer
+from pytest_taskprogress.engines.places import Places
 
 __all__ = ["Pending"]
+
+#: Among how many messages one is chosen, where it need not be the first.
+_CHOICES: Final = 8
 
 
 class Pending:
@@ -28,11 +34,24 @@ class Pending:
     Args:
         broker: Where messages wait.
         consumer: Where requests wait for their time, and what runs both.
+        clock: What time is told by.
+        places: Where they wait.
+        on_crash: Called when the worker has died, and another one begins.
     """
 
-    def __init__(self, broker: Broker, consumer: InProcessConsumer) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        consumer: InProcessConsumer,
+        clock: VirtualClock,
+        places: Places,
+        on_crash: Callable[[], object],
+    ) -> None:
         self._broker = broker
         self._consumer = consumer
+        self._clock = clock
+        self._places = places
+        self._on_crash = on_crash
         self._choosing = threading.RLock()
 
     def take(self, until: float = math.inf) -> Callable[[], bool] | None:
@@ -42,13 +61,36 @@ class Pending:
             What does the work; it returns False if nothing was run, but put by for later.
         """
         with self._choosing:
-            if self._broker.waiting:
-                message = self._broker.take()
-                return lambda: self._consumer.handle(message)
+            place, timer = self._places.here, self._consumer.timer
+            if place.messages and place.held_until <= min(until, timer.next_at):
+                self._clock.jump_to(place.held_until)
+                return self.taking()
             if not self.due(until):
                 return None
-            call = self._consumer.timer.take()
+            call = timer.take()
             return lambda: self._consumer.make(call)
+
+    def taking(self, raw: dict[str, Any] | None = None) -> Callable[[], bool]:
+        """Take a message; see `take`.
+
+        Args:
+            raw: Which one; None: the first.
+        """
+        message = self._broker.take(raw)
+        return lambda: self._consumer.handle(message)
+
+    def ready(self) -> list[dict[str, Any]]:
+        """The first messages that can run now."""
+        place = self._places.here
+        if not place.messages or place.held_until > self._clock.monotonic():
+            return []
+        return list(islice(place.messages, _CHOICES))
+
+    def bring_back(self) -> None:
+        """Begin with another worker: the one that was there has died, with all that it knew."""
+        self._consumer.clear()
+        self._broker.bring_back()
+        self._on_crash()
 
     def receive_scheduled(self) -> None:
         """Let the worker have every message with an eta, which it puts by, as a real one does."""
@@ -73,8 +115,10 @@ class Pending:
 
     def due(self, until: float = math.inf) -> bool:
         """Whether something waits that is due by a reading of the clock."""
-        timer = self._consumer.timer
-        return bool(self._broker.waiting) or (bool(timer) and timer.next_at <= until)
+        place, timer = self._places.here, self._consumer.timer
+        if place.messages and place.held_until <= until:
+            return True
+        return bool(timer) and timer.next_at <= until
 
     def __len__(self) -> int:
         """How many messages wait."""

@@ -25,6 +25,9 @@ class Place:
 
     Attributes:
         messages: Those that can run now.
+        delivered: Those that were taken and not acknowledged yet, by delivery tag.
+        taken: Those that were taken, by id of the task; kept only under a scenario.
+        held_until: Seconds of the clock before which no message is delivered.
         calls: Of the timer: a heap.
         draining: Held by the thread that runs what is published.
         working: Held by the thread that works at top level.
@@ -38,9 +41,15 @@ class Place:
         walk: The run, if it goes step by step.
         steps: What the thread runs that works here; kept while it stands still.
         blocks: Celery's flag that a task may not wait for results; kept while it stands still.
+        beside: Those that run beside each other; None: one runs after the other.
+        crash: Whether the worker is to die as soon as the events of a moment have been, or (True)
+            only the process of its that runs the task; None: it is not.
     """
 
     messages: deque[dict[str, Any]] = field(default_factory=deque)
+    delivered: dict[str, dict[str, Any]] = field(default_factory=dict)
+    taken: dict[str, dict[str, Any]] = field(default_factory=dict)
+    held_until: float = 0.0
     calls: list[Any] = field(default_factory=list)
     draining: threading.Lock = field(default_factory=threading.Lock)
     working: threading.RLock = field(default_factory=threading.RLock)
@@ -54,6 +63,8 @@ class Place:
     walk: Any = None
     steps: list[Step] = field(default_factory=list)
     blocks: Any = None
+    beside: Any = None
+    crash: bool | None = None
 
 
 class Places:

@@ -9,14 +9,16 @@ from typing import Any
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import EngineError
 from pytest_taskprogress.core.transitions import History, Transition
+from pytest_taskprogress.engines.beside import Beside
+from pytest_taskprogress.engines.failing import Failing
 from pytest_taskprogress.engines.run import TaskRun
 from pytest_taskprogress.engines.scenes import Scenes
-from pytest_taskprogress.engines.stage import EagerStage, checked_task
+from pytest_taskprogress.engines.stage import EagerStage, World, checked_task
 from pytest_taskprogress.engines.steps import Steps, Walk
 from pytest_taskprogress.engines.sweeping import Sweep
 from pytest_taskprogress.engines.turns import Turns
 from pytest_taskprogress.engines.under import Under
-from pytest_taskprogress.scenario import Event, Moment, Occasion
+from pytest_taskprogress.scenario import Event, Moment, Occasion, Schedule
 
 __all__ = ["Plays"]
 
@@ -30,16 +32,28 @@ class Plays(ABC):
 
     # What the engine that inherits this has.
     app: Any
+    backend: Any
 
     def __init__(self, turns: Turns, clock: VirtualClock) -> None:
         self.sweeps: list[Sweep] = []
         self._turns = turns
         self._clock = clock
-        self._scenes = Scenes(self._stage, turns.places)
+        self._failing = Failing(clock, self._refuse)
+        self._world = World(turns.broker, self._failing, turns.places)
+        self._scenes = Scenes(self._stage, turns.places, turns.go_by, self._failing)
         self._walks: list[Walk] = []
 
     def _stage(self, result: Any, occasion: Occasion) -> EagerStage:
-        return EagerStage(self.app, self._clock, result, occasion, self._written)
+        return EagerStage(self.app, self._clock, result, occasion, self._written, self._world)
+
+    def _refuse(self, check: Callable[[str], object] | None) -> None:
+        """Let the result backend refuse what tasks and the worker ask of it; None: let it be."""
+
+        def refuse(access: str) -> None:
+            if check is not None and self._turns.in_task and not self._scenes.is_firing:
+                check(access)
+
+        self.backend.refuse_with(None if check is None else refuse)
 
     @property
     @abstractmethod
@@ -54,19 +68,22 @@ class Plays(ABC):
     def reset(self) -> None:
         """Begin anew."""
 
-    def under(self, *events: Event) -> Under:
+    def under(self, *events: Event, schedule: Schedule | None = None) -> Under:
         """Let events happen to what runs, each once, at its moment.
 
         Args:
             events: Of `pytest_taskprogress.scenario`.
+            schedule: What is run next, wherever there is a choice: tasks run beside each other.
+                None: one after the other.
 
         Returns:
             What has `run` and `run_iter`, and is a context manager for code that publishes itself.
 
         Raises:
-            TypeError: If one is no event.
+            TypeError: If one is no event, or the schedule is none.
+            EngineError: When it begins, if it needs greenlet, which is not installed.
         """
-        return Under(self, self._scenes, events)
+        return Under(self, self._scenes, events, schedule)
 
     def sweep(
         self,
@@ -181,13 +198,19 @@ class Plays(ABC):
             # Not in the midst of an event.
             if walk is not None and not self._scenes.is_firing:
                 walk.stand_still()
+        beside: Beside | None = self._turns.places.here.beside
+        if beside is not None and not self._scenes.is_firing:
+            beside.pause(transition)
 
     def _on_start(self, request: Any) -> None:
         if self._scenes.watchers:
             self._scenes.happen(Occasion("start", request.name, request.id))
 
     def _on_read(self, record_id: str) -> None:
-        if self._scenes.watchers and self._turns.in_task:
+        beside: Beside | None = self._turns.places.here.beside
+        if (self._scenes.watchers or beside is not None) and self._turns.in_task:
             checked = checked_task(record_id)
             if checked is not None:
                 self._scenes.happen(Occasion("check", *checked))
+                if beside is not None and not self._scenes.is_firing:
+                    beside.pause()

@@ -69,6 +69,9 @@ class Pool:
     ) -> None:
         """Run a task now."""
         accept_callback(self._pid, monotonic())
+        step = self._threads.step
+        if step is not None:
+            step.on_lost = error_callback
         # A task that is allowed to wait lets others run, which are not allowed to for that.
         blocks = app_state.task_join_will_block()
         app_state._set_task_join_will_block(self._threads)  # noqa: SLF001
@@ -82,6 +85,8 @@ class Pool:
             failed, value, runtime = result
             _tell(callback, (failed, _received(value), runtime) if failed else result)
         finally:
+            if step is not None:
+                step.on_lost = None
             app_state._set_task_join_will_block(blocks)  # noqa: SLF001
 
 

@@ -51,6 +51,7 @@ class TaskRun:
         parent: Id of the task that it came of; None if it came of none.
         starts: Each time that a worker began with it; of a group: none.
         ended: Whether nothing more can come of it.
+        lost: Whether a worker died with it, and no other one began with it again.
         before: What was stored last of the task before the run; None if nothing was.
         checks_after_abort: How often the task looked for an abort after it was asked for.
         contract: What it is judged by.
@@ -74,6 +75,7 @@ class TaskRun:
     happened: tuple[Happened, ...] = field(default=(), repr=False)
     starts: tuple[Start, ...] = field(default=(), repr=False)
     ended: bool = field(default=True, repr=False)
+    lost: bool = field(default=False, repr=False)
     before: Transition | None = field(default=None, repr=False)
     checks_after_abort: int = field(default=0, repr=False)
     contract: Contract = field(default_factory=Contract, repr=False, compare=False)

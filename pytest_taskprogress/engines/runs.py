@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from pytest_taskprogress.checks.contract import Contract
@@ -200,9 +200,17 @@ class Runs(Plays, Surfaced):
     def _on_start(self, request: Any) -> None:
         origin = self._origins.get(request.id)
         if origin is None:
-            origin = self._origins[request.id] = Origin(request.parent_id, [])
+            origin = self._origins[request.id] = Origin(request.parent_id)
+        step = self._turns.threads.step
+        if step is not None:
+            step.start = len(origin.starts)
         origin.starts.append(Start(self._clock.monotonic(), len(self._capture)))
         super()._on_start(request)
+
+    def _on_end(self, request: Any) -> None:
+        step, starts = self._turns.threads.step, self._origins[request.id].starts
+        if step is not None:
+            starts[step.start] = replace(starts[step.start], ended=len(self._capture))
 
     def _on_read(self, record_id: str) -> None:
         # Who asks for an abort looks too.

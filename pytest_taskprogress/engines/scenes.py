@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pytest_taskprogress.core.errors import MomentNotReached
+from pytest_taskprogress.core.errors import EngineError, MomentNotReached
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import RETRY
+from pytest_taskprogress.engines.beside import Beside
+from pytest_taskprogress.engines.failing import Failing
 from pytest_taskprogress.engines.places import Place, Places
+from pytest_taskprogress.engines.processes import greenlets
 from pytest_taskprogress.engines.stage import EagerStage
-from pytest_taskprogress.scenario import Event, Happened, Occasion
+from pytest_taskprogress.scenario import Event, Happened, Occasion, Schedule
 
 __all__ = ["Scene", "Scenes", "Watcher"]
 
@@ -59,12 +62,14 @@ class Scene:
         events: What is to happen.
         errors: What events raised.
         happened: Those that have been.
+        beside: What the place had before that lets tasks run beside each other.
 
     Args:
         events: What is to happen.
     """
 
     def __init__(self, events: Sequence[Event]) -> None:
+        self.beside: Any = None
         self.events = tuple(events)
         self.errors: list[Exception] = []
         self.happened: list[Happened] = []
@@ -83,11 +88,21 @@ class Scene:
                 each.count += 1
                 if each.count == each.event.at.n:
                     each.fired = True
-                    self.happened.append(Happened(each.event, stage.at, stage.index))
-                    each.event.fire(stage)
+                    self._fire(each.event, stage)
             except Exception as error:  # noqa: BLE001 - it fails the test, not the task
                 each.fired = True
                 self.errors.append(error)
+
+    def _fire(self, event: Event, stage: EagerStage) -> None:
+        happened = Happened(event, stage.at, stage.index)
+        self.happened.append(happened)
+        try:
+            event.fire(stage)
+        except EngineError:
+            if not event.at.may_miss:
+                raise
+            # It cannot be at this moment, and nobody relies on it.
+            self.happened.remove(happened)
 
     def _note(self, occasion: Occasion) -> None:
         write = occasion.transition
@@ -109,7 +124,9 @@ class Scene:
         __tracebackhide__ = True
         if self.errors:
             raise self.errors[0]
-        missed = [each.event for each in self._waiting if not each.fired]
+        missed = [
+            each.event for each in self._waiting if not each.fired and not each.event.at.may_miss
+        ]
         if missed:
             what = ", ".join(map(as_repr, missed))
             message = f"{what} never happened: the moment did not come. {self._how_far()}"
@@ -137,11 +154,21 @@ class Scenes:
     Args:
         make_stage: Makes the stage of an occasion, for the result of a run (or None).
         places: At which of them something happens.
+        go_by: Lets tasks run beside each other.
+        failing: What the result backend refuses.
     """
 
-    def __init__(self, make_stage: MakeStage, places: Places) -> None:
+    def __init__(
+        self,
+        make_stage: MakeStage,
+        places: Places,
+        go_by: Callable[[Schedule], Beside],
+        failing: Failing,
+    ) -> None:
         self._make_stage = make_stage
         self._places = places
+        self._go_by = go_by
+        self._failing = failing
         self._firing: set[int] = set()
         self._left: list[tuple[Place, Scene]] = []
 
@@ -164,6 +191,33 @@ class Scenes:
     def happened(self) -> tuple[Happened, ...]:
         """What has happened to what runs now."""
         return tuple(each for watcher in self.watchers for each in watcher.happened)
+
+    def begin(self, events: Sequence[Event], schedule: Schedule | None) -> Scene:
+        """Begin with a scenario.
+
+        Args:
+            events: What is to happen.
+            schedule: What is run next; None: as before.
+
+        Raises:
+            EngineError: If it needs processes, and greenlet is not installed.
+        """
+        place, scene = self._places.here, Scene(events)
+        scene.beside = place.beside
+        if schedule is not None or any(each.needs_processes for each in events):
+            greenlets()
+            if schedule is not None or place.beside is None:
+                place.beside = self._go_by(schedule or Schedule())
+        place.watchers.append(scene)
+        return scene
+
+    def leave(self, scene: Scene, place: Place | None = None) -> None:
+        """End a scenario; None: at the place where this thread works."""
+        place = place or self._places.here
+        place.watchers.remove(scene)
+        place.beside = scene.beside
+        if not place.watchers:
+            self._failing.clear()
 
     @contextmanager
     def told(self, watcher: Watcher) -> Iterator[None]:
@@ -203,14 +257,14 @@ class Scenes:
         ended = [each for each in self._left if place in (None, each[0])]
         self._left = [each for each in self._left if each not in ended]
         for where, scene in ended:
-            where.watchers.remove(scene)
+            self.leave(scene, where)
         for _, scene in ended:
             scene.check()
 
     def forget_left(self) -> None:
         """End them all, whatever they came to."""
         for place, scene in self._left:
-            place.watchers.remove(scene)
+            self.leave(scene, place)
         self._left.clear()
 
     # -- what happens -----------------------------------------------------------------------------
@@ -225,7 +279,8 @@ class Scenes:
         if nested and occasion.kind == "check":
             # Somebody else looks: who asks for the abort.
             return
-        stage = self._make_stage(self._places.here.result, occasion)
+        place = self._places.here
+        stage = self._make_stage(place.result, occasion)
         self._firing.add(thread)
         try:
             for each in tuple(self.watchers):
@@ -233,5 +288,8 @@ class Scenes:
         finally:
             if not nested:
                 self._firing.remove(thread)
+        if place.crash is not None and not nested:
+            child, place.crash = place.crash, None
+            place.beside.crash(child=child)
         if stage.raised is not None:
             raise stage.raised

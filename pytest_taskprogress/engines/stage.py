@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from celery.contrib.abortable import AbortableAsyncResult
 from celery.contrib.abortable import AbortableTask as CeleryAbortableTask
@@ -11,14 +11,18 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import EngineError
+from pytest_taskprogress.engines.broker import Broker
+from pytest_taskprogress.engines.failing import Failing
 from pytest_taskprogress.engines.internals import app_state, worker_state
+from pytest_taskprogress.engines.places import Places
 from pytest_taskprogress.scenario import Occasion
+from pytest_taskprogress.scenario.events import Fault
 from pytest_taskprogress.tasks.abortable import AbortableTask
 from pytest_taskprogress.tasks.aborting import is_request, record_id_of, task_of
 from pytest_taskprogress.tasks.attempt import attempt_of
 from pytest_taskprogress.tasks.results import abort, tasks_of
 
-__all__ = ["EagerStage", "checked_task"]
+__all__ = ["EagerStage", "World", "checked_task"]
 
 
 def checked_task(record_id: str) -> tuple[str | None, str] | None:
@@ -47,6 +51,20 @@ def checked_task(record_id: str) -> tuple[str | None, str] | None:
     return (task.name, request.id) if looks else None
 
 
+class World(NamedTuple):
+    """What is around the tasks.
+
+    Attributes:
+        broker: Where messages come from.
+        failing: What the result backend refuses.
+        places: Where the engine's threads work.
+    """
+
+    broker: Broker
+    failing: Failing
+    places: Places
+
+
 class EagerStage:
     """What can be done to a run, at an occasion.
 
@@ -56,6 +74,7 @@ class EagerStage:
         result: The result of the run; None if somebody else published what runs.
         occasion: What happens.
         index: How many transitions were written before.
+        world: What else an event may do something to.
 
     Attributes:
         at: Seconds of the clock.
@@ -64,7 +83,13 @@ class EagerStage:
     """
 
     def __init__(
-        self, app: Any, clock: VirtualClock, result: Any, occasion: Occasion, index: int
+        self,
+        app: Any,
+        clock: VirtualClock,
+        result: Any,
+        occasion: Occasion,
+        index: int,
+        world: World,
     ) -> None:
         self.at = clock.monotonic()
         self.index = index
@@ -73,6 +98,7 @@ class EagerStage:
         self._clock = clock
         self._result = result
         self._occasion = occasion
+        self._world = world
 
     def _tasks(self) -> Iterator[Any]:
         """The tasks of the run, and the one at which the moment is: a task may publish others."""
@@ -131,3 +157,41 @@ class EagerStage:
             )
             raise EngineError(message)
         self.raised = SoftTimeLimitExceeded()
+
+    def redeliver(self) -> None:
+        """Let the broker deliver the message of the task once more.
+
+        Raises:
+            EngineError: If no message of it was delivered.
+        """
+        if not self._world.broker.redeliver(self._occasion.uuid):
+            message = (
+                f"the broker has no message of {self._occasion.name or self._occasion.uuid}, which"
+                " it could deliver once more: use a moment of a task that a worker runs"
+            )
+            raise EngineError(message)
+
+    def delay(self, seconds: float) -> None:
+        """Let the broker deliver nothing for some seconds."""
+        place = self._world.places.here
+        place.held_until = max(place.held_until, round(self._clock.monotonic() + seconds, 6))
+
+    def fail(self, access: str, error: Fault, times: int | None, seconds: float | None) -> None:
+        """Let the result backend refuse writes or reads of tasks and of the worker."""
+        self._world.failing.add(access, error, times, seconds)
+
+    def crash(self, *, child: bool) -> None:
+        """Let the worker die, or only the process of it that runs the task.
+
+        Raises:
+            EngineError: If none of its processes runs now, or if another thread does.
+        """
+        place = self._world.places.here
+        if place.beside is None or not place.beside.in_process:
+            message = (
+                "a worker crashes while it runs a task, in the thread of that task: use a moment of"
+                " the task's own, such as at_report(), or before_start()"
+            )
+            raise EngineError(message)
+        # As soon as all events of the moment have been: not in the midst of one.
+        place.crash = child

@@ -13,22 +13,10 @@ from pytest_taskprogress.core.errors import EngineError
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.transitions import Transition
 from pytest_taskprogress.engines.places import Place, Places
+from pytest_taskprogress.engines.processes import greenlets
 from pytest_taskprogress.engines.run import TaskRun
 
 __all__ = ["Steps", "Walk"]
-
-
-def _greenlets() -> Any:
-    """The greenlet package, in whose presence Celery keeps a stack of tasks for each greenlet."""
-    try:
-        import greenlet  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        message = (
-            "run_iter() lets a task stand still by greenlet, which is not installed:"
-            " pip install 'pytest-taskprogress[greenlet]'"
-        )
-        raise EngineError(message) from error
-    return greenlet
 
 
 class Walk:
@@ -56,12 +44,13 @@ class Walk:
         self.raised: BaseException | None = None
         self._thread: int | None = None
         self._goes_on = False
+        self._stands_in: Any = None
         self._work = work
         self._places = places
         self._place = Place(watchers=list(places.here.watchers), walk=self)
-        greenlets = _greenlets()
-        self._getcurrent = greenlets.getcurrent
-        self._greenlet = greenlets.greenlet(self._go)
+        package = greenlets()
+        self._getcurrent = package.getcurrent
+        self._greenlet = package.greenlet(self._go)
         self._greenlet.gr_context = contextvars.copy_context()
 
     def _go(self) -> None:
@@ -100,7 +89,9 @@ class Walk:
     def stand_still(self) -> None:
         """Wait, until `go_on`."""
         # Another thread that helps the task does not stand still.
-        if not self.silent and self._getcurrent() is self._greenlet:
+        if not self.silent and threading.get_ident() == self._thread:
+            # A task that runs beside others is in a greenlet of its own.
+            self._stands_in = self._getcurrent()
             self._greenlet.parent.switch()
 
     def go_on(self) -> None:
@@ -119,7 +110,7 @@ class Walk:
         self._greenlet.parent = self._getcurrent()
         before, self._goes_on = self._places.exchange(self._place), True
         try:
-            self._greenlet.switch()
+            (self._stands_in or self._greenlet).switch()
         finally:
             self._goes_on = False
             self._places.exchange(before)

@@ -65,6 +65,7 @@ class Store:
         on_written: Who is told of each write when the lock is not held any more.
         on_asked: Who is told when a task is asked to abort.
         on_read: Who is told, with the id, before a record is read for somebody.
+        refuse: What raises where a record cannot be written, or read; None: all can.
         waiter: What makes results come; None: other threads do.
 
     Args:
@@ -85,6 +86,7 @@ class Store:
         self.on_written: Callable[[Transition], object] | None = None
         self.on_asked: Callable[[AbortRequest], object] | None = None
         self.on_read: Callable[[str], object] | None = None
+        self.refuse: Callable[[str], object] | None = None
         self.waiter: Waiter | None = None
         self.version = 0
         self._records: dict[bytes, Record] = {}

@@ -37,14 +37,18 @@ class Step:
             thread that its task started.
         over: Whether it has run.
         place: Where it runs.
+        start: Which of the starts of its task it is, as soon as that is known.
+        on_lost: Tells the request that the process is gone that ran it, while it runs.
     """
 
-    __slots__ = ("lock", "over", "place")
+    __slots__ = ("lock", "on_lost", "over", "place", "start")
 
     def __init__(self, place: Any) -> None:
         self.lock = threading.RLock()
         self.over = False
         self.place = place
+        self.start = 0
+        self.on_lost: Callable[[Any], object] | None = None
 
 
 class Threads:

@@ -15,12 +15,14 @@ from pytest_taskprogress.core.errors import (
     EngineError,
     EngineNotInstalled,
 )
+from pytest_taskprogress.engines.beside import Beside
 from pytest_taskprogress.engines.broker import Broker
 from pytest_taskprogress.engines.internals import app_state
 from pytest_taskprogress.engines.pending import Pending
 from pytest_taskprogress.engines.places import Place, Places
 from pytest_taskprogress.engines.threads import Threads
 from pytest_taskprogress.engines.waits import Wait, Waits
+from pytest_taskprogress.scenario import Schedule
 
 __all__ = ["Turns"]
 
@@ -53,6 +55,7 @@ class Turns:
         self.broker = Broker(self._on_published, self.places)
         self.limit = limit
         self.paused = False
+        self._schedule: Schedule | None = None
         self._suspended: list[Place] = []
         self._clock = clock
         self._on_idle = on_idle
@@ -98,6 +101,7 @@ class Turns:
         if self.in_task:
             return False
         ran = self._step_alone(math.inf)
+        self._finish()
         self._forget_suspension()
         return ran
 
@@ -114,9 +118,10 @@ class Turns:
             try:
                 while not place.suspended and place.ran < last and self._step_alone(until):
                     self._check_limit()
+                self._finish()
             except BaseException:
                 # Nothing of this drain may reach the next one.
-                self.pending.clear()
+                self._throw_away()
                 self._on_idle(broken=True)
                 raise
             finally:
@@ -142,11 +147,55 @@ class Turns:
 
     def _step(self, until: float) -> bool:
         place = self.places.here
+        beside = self._beside(place)
+        if beside is not None:
+            return beside.turn(self.pending, place, until)
         while (work := self.pending.take(until)) is not None:
             if self.threads.run(work, place):
                 place.ran += 1
                 return True
         return False
+
+    # -- beside each other ------------------------------------------------------------------------
+
+    @property
+    def seed(self) -> int | None:
+        """By which it is chosen what is run next; None: one message runs after the other."""
+        return self._schedule.seed if self._schedule else None
+
+    @seed.setter
+    def seed(self, seed: int | None) -> None:
+        self._schedule = None if seed is None else Schedule(seed=seed)
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Begin again with the first choice of the seed."""
+        self.places.here.beside = None
+
+    def go_by(self, schedule: Schedule) -> Beside:
+        """Make what lets messages run beside each other, by a schedule."""
+        return Beside(schedule.chooser(), self.threads, self._clock)
+
+    def _beside(self, place: Place) -> Beside | None:
+        if place.beside is None and self._schedule is not None:
+            place.beside = self.go_by(self._schedule)
+        beside: Beside | None = place.beside
+        return beside
+
+    def _finish(self) -> None:
+        """Let what is in flight come to its end; nothing else begins."""
+        place = self.places.here
+        if place.beside:
+            with self._turn():
+                while place.beside and place.beside.turn(
+                    self.pending, place, math.inf, begins=False
+                ):
+                    pass
+
+    def _throw_away(self) -> None:
+        self.pending.clear()
+        if self.places.here.beside:
+            self.places.here.beside.leave()
 
     def _on_published(self) -> None:
         if self._pending is None or self.in_task:
@@ -242,11 +291,13 @@ class Turns:
             )
             raise DeadlockError(message)
         try:
-            return changed() or self._work(task_ids, seconds)
+            return changed() or self._work(task_ids, seconds, changed)
         finally:
             turn.release()
 
-    def _work(self, task_ids: tuple[str, ...], seconds: float | None) -> bool:
+    def _work(
+        self, task_ids: tuple[str, ...], seconds: float | None, changed: Callable[[], bool]
+    ) -> bool:
         deadline = math.inf
         if seconds is not None:
             # The clock counts whole microseconds.
@@ -254,9 +305,14 @@ class Turns:
         task = app_state.get_current_task()
         name, uuid = (None, "") if task is None else (task.name, task.request.id)
         waits = self.places.here.waits
+        place = self.places.here
         with waits.waiting(name, uuid, task_ids) as wait:
+            if place.beside is not None and self.in_task:
+                if not place.beside.waits(changed, deadline):
+                    raise DeadlockError(self._explain(waits, wait))
+                return changed() or self._clock.monotonic() < deadline
             stopped = self.places.here.suspended and not self.in_task
-            if stopped or waits.below(wait) or not self.pending:
+            if stopped or waits.below(wait) or not (self.pending or place.beside):
                 raise DeadlockError(self._explain(waits, wait))
             if self._step(deadline):
                 self._check_limit()
@@ -283,5 +339,5 @@ class Turns:
             f" --taskprogress-limit). Waiting to be run:\n{self.pending}"
         )
         if not self.in_task:
-            self.pending.clear()
+            self._throw_away()
         raise DrainLimitExceeded(message)

@@ -10,7 +10,7 @@ from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.engines.run import TaskRun
 from pytest_taskprogress.engines.scenes import Scene, Scenes
 from pytest_taskprogress.engines.steps import Steps
-from pytest_taskprogress.scenario import Event
+from pytest_taskprogress.scenario import Event, Schedule
 
 __all__ = ["Under"]
 
@@ -35,12 +35,25 @@ class Under:
         engine: What runs tasks.
         scenes: Who is told of what happens there.
         events: What is to happen.
+        schedule: What is run next; None: as the engine does of itself.
 
     Raises:
-        TypeError: If one is no event.
+        TypeError: If one is no event, or the schedule is none.
     """
 
-    def __init__(self, engine: _Engine, scenes: Scenes, events: Sequence[Event]) -> None:
+    def __init__(
+        self,
+        engine: _Engine,
+        scenes: Scenes,
+        events: Sequence[Event],
+        schedule: Schedule | None = None,
+    ) -> None:
+        if not isinstance(schedule, (Schedule, type(None))):
+            message = (
+                "under() takes a Schedule of pytest_taskprogress.scenario, got"
+                f" schedule={as_repr(schedule)}"
+            )
+            raise TypeError(message)
         for event in events:
             if not isinstance(event, Event):
                 message = (
@@ -51,6 +64,7 @@ class Under:
         self._engine = engine
         self._scenes = scenes
         self._events = events
+        self._schedule = schedule
         self._played: list[Scene] = []
 
     def run(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> TaskRun:
@@ -67,7 +81,7 @@ class Under:
             kept = self._scenes.keep(scene)
         finally:
             if not kept:
-                self._scenes.watchers.remove(scene)
+                self._scenes.leave(scene)
         if not kept:
             scene.check()
         return run
@@ -94,11 +108,9 @@ class Under:
         scene = self._played.pop()
         if exc_val is None and self._scenes.keep(scene):
             return
-        self._scenes.watchers.remove(scene)
+        self._scenes.leave(scene)
         if exc_val is None:
             scene.check()
 
     def _begin(self) -> Scene:
-        scene = Scene(self._events)
-        self._scenes.watchers.append(scene)
-        return scene
+        return self._scenes.begin(self._events, self._schedule)

@@ -12,11 +12,14 @@ from __future__ import annotations
 from pytest_taskprogress.scenario.events import (
     Abort,
     Advance,
+    Delay,
     Event,
+    Redeliver,
     Revoke,
     SoftTimeLimit,
     Stage,
 )
+from pytest_taskprogress.scenario.faults import CrashWorker, FailRead, FailWrite
 from pytest_taskprogress.scenario.happened import Happened
 from pytest_taskprogress.scenario.moments import (
     Moment,
@@ -29,17 +32,25 @@ from pytest_taskprogress.scenario.moments import (
     at_state,
     at_write,
     before_start,
+    if_reached,
     when,
 )
+from pytest_taskprogress.scenario.schedules import Schedule
 
 __all__ = [
     "Abort",
     "Advance",
+    "CrashWorker",
+    "Delay",
     "Event",
+    "FailRead",
+    "FailWrite",
     "Happened",
     "Moment",
     "Occasion",
+    "Redeliver",
     "Revoke",
+    "Schedule",
     "SoftTimeLimit",
     "Stage",
     "at_abort_check",
@@ -50,5 +61,6 @@ __all__ = [
     "at_state",
     "at_write",
     "before_start",
+    "if_reached",
     "when",
 ]

@@ -1,4 +1,4 @@
-"""Events: what is done to a run at a moment.
+"""Events: what is asked of a run, and of the time, at a moment. Those that break things: faults.
 
 A new event is one class here, and what it asks of a `Stage`.
 """
@@ -6,14 +6,27 @@ A new event is one class here, and what it asks of a `Stage`.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, fields
-from typing import ClassVar, Protocol
+from dataclasses import Field, dataclass, fields
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.progress import amount
 from pytest_taskprogress.scenario.moments import Moment
 
-__all__ = ["Abort", "Advance", "Event", "Revoke", "SoftTimeLimit", "Stage"]
+__all__ = [
+    "Abort",
+    "Advance",
+    "Delay",
+    "Event",
+    "Fault",
+    "Redeliver",
+    "Revoke",
+    "SoftTimeLimit",
+    "Stage",
+]
+
+#: What a fault raises: an exception, or a class of them.
+Fault: TypeAlias = "Exception | type[Exception]"
 
 
 class Stage(Protocol):
@@ -31,6 +44,25 @@ class Stage(Protocol):
     def exceed_soft_time_limit(self) -> None:
         """Let the soft time limit of the task run out, which runs now."""
 
+    def redeliver(self) -> None:
+        """Let the broker deliver the message of the task once more."""
+
+    def delay(self, seconds: float) -> None:
+        """Let the broker deliver nothing for some seconds."""
+
+    def fail(self, access: str, error: Fault, times: int | None, seconds: float | None) -> None:
+        """Let the result backend refuse writes or reads.
+
+        Args:
+            access: `"write"` or `"read"`.
+            error: The exception, or its class.
+            times: How often; None: for as long as the seconds say.
+            seconds: How long; None: however long.
+        """
+
+    def crash(self, *, child: bool) -> None:
+        """Let the worker die, or only the process of it that runs the task."""
+
 
 @dataclass(frozen=True, repr=False)
 class Event(ABC):
@@ -46,6 +78,8 @@ class Event(ABC):
 
     #: Whether it can only be done while the code of a task runs.
     only_in_task: ClassVar[bool] = False
+    #: Whether the worker needs processes that can die, or stand still.
+    needs_processes: ClassVar[bool] = False
 
     at: Moment
 
@@ -78,8 +112,15 @@ class Event(ABC):
         """
 
     def __repr__(self) -> str:
-        more = [f"{each.name}={getattr(self, each.name)!r}" for each in fields(self)[1:]]
-        return f"{type(self).__name__}({', '.join([repr(self.at), *more])})"
+        more = [_code_of(each, getattr(self, each.name)) for each in fields(self)[1:]]
+        return f"{type(self).__name__}({', '.join([repr(self.at), *filter(None, more)])})"
+
+
+def _code_of(field: Field[Any], value: object) -> str:
+    """How an argument is written; one that has its default is not."""
+    if value == field.default:
+        return ""
+    return f"{field.name}={value.__qualname__ if isinstance(value, type) else repr(value)}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -152,3 +193,41 @@ class Advance(Event):
     def fire(self, stage: Stage) -> None:
         """Do it."""
         stage.advance(self.seconds)
+
+
+@dataclass(frozen=True, repr=False)
+class Delay(Event):
+    """Let the broker deliver nothing for some seconds of the engine's clock, and then all of it.
+
+    What runs goes on; what waits, and what is published meanwhile, comes later: a network that is
+    down, or a queue that is full.
+
+    Attributes:
+        seconds: How long; 0.0 or more.
+
+    Raises:
+        ProgressValueError: If that is no finite number of 0 or more.
+    """
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        amount(self.seconds, "seconds")
+
+    def fire(self, stage: Stage) -> None:
+        """Do it."""
+        stage.delay(self.seconds)
+
+
+@dataclass(frozen=True, repr=False)
+class Redeliver(Event):
+    """Let the broker deliver the message of the task twice, as brokers do: once more at the end.
+
+    The task is the one at which the moment is. It runs again after what waits; under a `Schedule`
+    maybe beside itself.
+    """
+
+    def fire(self, stage: Stage) -> None:
+        """Do it."""
+        stage.redeliver()

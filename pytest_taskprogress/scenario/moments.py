@@ -6,7 +6,7 @@ A new moment is one function here: a name, and what it is that happens then.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.progress import Number, amount
@@ -24,6 +24,7 @@ __all__ = [
     "at_state",
     "at_write",
     "before_start",
+    "if_reached",
     "when",
 ]
 
@@ -64,6 +65,7 @@ class Moment:
         task: Name of the task that it is about; None: of any.
         in_task: Whether it is in the code of the task itself; None if that depends.
         predicate: Of `when()`.
+        may_miss: Whether it need not come.
     """
 
     code: str
@@ -72,6 +74,7 @@ class Moment:
     task: str | None = None
     in_task: bool | None = True
     predicate: Callable[[Transition], bool] | None = None
+    may_miss: bool = False
 
     def is_at(self, occasion: Occasion) -> bool:
         """Tell whether an occasion is one of those that are counted."""
@@ -191,6 +194,20 @@ def when(predicate: Callable[[Transition], bool], *, task: str | None = None) ->
     name = getattr(predicate, "__name__", None) or as_repr(predicate)
     code = f"when({name}{_of(task)})"
     return Moment(code, _of_write(predicate), task=task, in_task=None, predicate=predicate)
+
+
+def if_reached(moment: Moment) -> Moment:
+    """A moment that need not come: the event happens if it does, and else nothing is wrong.
+
+    Args:
+        moment: Which one.
+    """
+    if not isinstance(moment, Moment):
+        message = f"if_reached() takes a moment, such as at_report(3), got {as_repr(moment)}"
+        raise TypeError(message)
+    if moment.may_miss:
+        return moment
+    return replace(moment, code=f"if_reached({moment.code})", may_miss=True)
 
 
 def _nth(

@@ -86,9 +86,11 @@ def _abort_survives(task: JudgedTask, _: object) -> Iterator[Found]:
 def _no_zombie(task: JudgedTask, _: object) -> Iterator[Found]:
     for each, ended in _after_the_end(task):
         if not _is_lost(each, ended):
+            again = _is_of_another(task, each, ended)
             message = _wrong(each, ended, f", at {ended.source}," if ended.source else "")
-            # Of a message that is delivered again, all is dropped.
-            again = any(start.index > ended.index for start in task.starts)
+            if again and each.stored:
+                continue
+            # Of a message that is delivered again, all is dropped after SUCCESS.
             if message is None and each.is_report and ended.state == SUCCESS and not again:
                 message = (
                     f"{each.state} was reported after SUCCESS: some result backends drop it, with"
@@ -96,6 +98,12 @@ def _no_zombie(task: JudgedTask, _: object) -> Iterator[Found]:
                 )
             if message is not None:
                 yield each, message
+
+
+def _is_of_another(task: JudgedTask, each: Transition, ended: Transition) -> bool:
+    """Whether it may be of another execution than the one that ended: delivered again, or twice."""
+    under_way = [start for start in task.starts if start.covers(each.index)]
+    return len(under_way) > 1 or any(start.index > ended.index for start in under_way)
 
 
 def _wrong(each: Transition, ended: Transition, where: str) -> str | None:

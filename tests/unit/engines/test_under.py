@@ -925,7 +925,7 @@ class TestMomentNotReached:
         with pytest.raises(MomentNotReached) as caught:
             engine.under(*events).run(jobs.export)
         assert str(caught.value).startswith(
-            "Abort(at_report(9)), Revoke(at_retry(1), terminate=False) never happened: the moment"
+            "Abort(at_report(9)), Revoke(at_retry(1)) never happened: the moment"
         )
 
     def test_of_a_run_that_failed(self, engine, app):

@@ -73,7 +73,7 @@ class Bare(Event):
 CODES: Final = [
     "Abort(at_report(3))",
     "Abort(before_start(1, task='export'))",
-    "Revoke(at_percent(50), terminate=False)",
+    "Revoke(at_percent(50))",
     "Revoke(at_state('STARTED'), terminate=True)",
     "SoftTimeLimit(at_abort_check(2))",
     "SoftTimeLimit(when(is_late))",
