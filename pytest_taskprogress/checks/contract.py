@@ -193,6 +193,8 @@ class Contract:
         __tracebackhide__ = True
         known = judged(subject)
         if not _everything(known):
+            if getattr(known.run, "lost", False):
+                return
             raise ContractViolated(*nothing_of(known))
         violations = self._violations(known)
         if violations:

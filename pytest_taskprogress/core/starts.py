@@ -16,11 +16,14 @@ class Start:
         index: How many transitions of all tasks were written before.
         ended: How many there were when it had come to its end; None if it never did: a worker died
             with it.
+        again: Whether it may find the end of another execution: its message, or that of an earlier
+            attempt, had been delivered before, or RETRY could not be stored.
     """
 
     at: float
     index: int
     ended: int | None = None
+    again: bool = False
 
     def covers(self, index: int) -> bool:
         """Tell whether it was under way when a transition was written."""

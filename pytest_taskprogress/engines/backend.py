@@ -7,7 +7,6 @@ and encoded only if it is read.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
@@ -113,7 +112,6 @@ class FakeBackend(CanFail, CountsChords):
         )
         self._writing: Record | None = None
         self._replacing = replacing
-        self._counting = threading.local()
 
     def __reduce__(self, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
         settings = {

@@ -15,18 +15,22 @@ from pytest_taskprogress.core.timeline import file_and_line
 from pytest_taskprogress.core.transitions import Transition
 from pytest_taskprogress.engines.internals import app_state
 from pytest_taskprogress.engines.pending import Pending
+from pytest_taskprogress.engines.pool import tell
 from pytest_taskprogress.engines.processes import Process, Waiting
 from pytest_taskprogress.engines.threads import Step, Threads
+from pytest_taskprogress.engines.waits import Waits
 
 __all__ = ["Beside"]
 
-#: How often one may report the same again before the next one has its turn: who polls lets others
-#: work, as it would on a worker.
+#: How often one may report the same again, or look for an abort, before the next one has its turn:
+#: who polls lets others work, as it would on a worker.
 _PATIENCE: Final = 20
-#: How often all of them together may, before it is said that they wait for each other.
-_HOPE: Final = 200
+#: How often each of them may report the same again, before it is said that they wait for each other.
+_HOPE: Final = 500
 #: The same for the last one of them, for whom nobody is left to do anything.
-_HOPE_ALONE: Final = 1_000
+_HOPE_ALONE: Final = 5_000
+#: What an abort check counts of that: one that works for long between two reports looks often.
+_CHECK: Final = 0.1
 
 
 class _Place(Protocol):
@@ -34,6 +38,7 @@ class _Place(Protocol):
 
     ran: int
     suspended: bool
+    waits: Waits
 
 
 class Beside:
@@ -59,8 +64,9 @@ class Beside:
         self._current: Process | None = None
         self._chosen: Process | dict[str, Any] | None = None
         self._begins = True
+        self._place: _Place | None = None
         self._crash: bool | None = None
-        self._same = 0
+        self._same = 0.0
         self._same_of_one = 0
         self._pending: Pending | None = None
 
@@ -82,9 +88,9 @@ class Beside:
         Returns:
             False if there is none, until then.
         """
-        self._pending, self._begins = pending, begins and not place.suspended
+        self._pending, self._place, self._begins = pending, place, begins
         chosen, self._chosen = self._chosen, None
-        if chosen is None:
+        if chosen is None or not (isinstance(chosen, Process) or self._may_begin):
             chosen = self._pick()
         if chosen is None:
             work = self._in_time(until)
@@ -111,38 +117,40 @@ class Beside:
             for each in self._processes
             if each is not self._current and (each.wait is None or self._has_come(each.wait))
         ]
-        if self._begins and self._pending is not None:
+        if self._may_begin and self._pending is not None:
             found += self._pending.ready()
         return found
+
+    @property
+    def _may_begin(self) -> bool:
+        """Whether messages may begin; what runs may have suspended the engine meanwhile."""
+        return self._begins and not (self._place is not None and self._place.suspended)
 
     def _has_come(self, wait: Waiting) -> bool:
         return wait.came() or wait.until <= self._clock.monotonic()
 
     def _in_time(self, until: float) -> Callable[[], bool] | bool:
         """What comes next where nothing can go on now: the clock moves, or there is no hope."""
-        waiting = min(
-            (each for each in self._processes if each.wait is not None),
-            key=lambda each: each.wait.until if each.wait else math.inf,
-            default=None,
-        )
-        deadline = math.inf if waiting is None or waiting.wait is None else waiting.wait.until
-        if self._begins and self._pending is not None:
-            work = self._pending.take(min(until, deadline))
-            if work is not None:
-                return work
-        if waiting is None or waiting.wait is None or (deadline > until and deadline < math.inf):
-            return False
-        if deadline < math.inf:
-            self._clock.jump_to(deadline)
+        assert self._pending is not None  # noqa: S101 - a turn has begun
+        waiting = [(each, each.wait) for each in self._processes if each.wait is not None]
+        if not waiting:
+            return (self._may_begin and self._pending.take(until)) or False
+        first, wait = min(waiting, key=lambda each: each[1].until)
+        # Who waits for a result lets the worker go on until it is there, whatever was asked of it.
+        work = self._pending.take(wait.until)
+        if work is not None:
+            return work
+        if wait.until < math.inf:
+            self._clock.jump_to(wait.until)
         else:
-            waiting.wait.hopeless = True
-        self._chosen = waiting
+            wait.hopeless = True
+        self._chosen = first
         return True
 
     def _begin(self, work: Callable[[], bool], place: _Place) -> Process:
         process = Process(work, Step(place), app_state.task_join_will_block())
         self._processes.append(process)
-        self._same = self._same_of_one = 0
+        self._begin_to_hope()
         place.ran += 1
         return process
 
@@ -150,17 +158,20 @@ class Beside:
         # Who stands still is put behind all others.
         self._processes.remove(process)
         self._processes.append(process)
+        assert self._pending is not None  # noqa: S101 - a turn has begun
         before, self._current = app_state.task_join_will_block(), process
+        holds = self._pending.exchange_holds(process.holds)
         app_state._set_task_join_will_block(process.blocks)  # noqa: SLF001
         try:
             process.go_on(self._threads.exchange)
         finally:
             self._current = None
+            process.holds = self._pending.exchange_holds(holds)
             process.blocks = app_state.task_join_will_block()
             app_state._set_task_join_will_block(before)  # noqa: SLF001
             if process.over:
                 self._processes.remove(process)
-                self._same = self._same_of_one = 0
+                self._begin_to_hope()
         if process.over:
             # What was put by for later has not been run.
             place.ran -= not process.ran
@@ -172,7 +183,7 @@ class Beside:
         processes, self._processes = self._processes, []
         self._chosen = self._crash = None
         for each in processes:
-            each.leave()
+            each.leave(self._threads.exchange)
 
     # -- the tasks --------------------------------------------------------------------------------
 
@@ -191,26 +202,32 @@ class Beside:
             return
         self._note(current, written)
         options = self._options()
-        if self._same > (_HOPE if options else _HOPE_ALONE):
-            self._same = 0
+        if self._same > (_HOPE * (1 + len(options)) if options else _HOPE_ALONE):
+            self._begin_to_hope()
             raise DeadlockError(self._stuck(current))
         if not options:
             return
         choice = self._choose(1 + len(options))
         if not choice and self._same_of_one > _PATIENCE:
-            choice = 1
+            # A worker that has processes left begins first with what waits.
+            begins = (n for n, each in enumerate(options, 1) if not isinstance(each, Process))
+            choice = next(begins, 1)
         if choice:
             self._same_of_one = 0
             self._chosen = options[choice - 1]
             current.stand_still()
 
     def _note(self, current: Process, written: Transition | None) -> None:
-        self._same += 1
+        self._same += _CHECK if written is None else 1
         self._same_of_one += 1
         if written is not None:
             before, current.reached = current.reached, written
             if before is None or _news(before) != _news(written):
-                self._same = self._same_of_one = 0
+                self._begin_to_hope()
+
+    def _begin_to_hope(self) -> None:
+        """Something has come further."""
+        self._same, self._same_of_one = 0.0, 0
 
     def _stuck(self, current: Process) -> str:
         lines = [
@@ -256,6 +273,11 @@ class Beside:
         """Whether one of them runs now, in this thread."""
         return self._current is not None and self._current.is_here
 
+    @property
+    def in_child(self) -> bool:
+        """Whether it is with its task, and not with what the worker does around that."""
+        return self._current is not None and self._current.step.on_lost is not None
+
     def crash(self, *, child: bool) -> None:
         """Let the worker die, or only the process that runs; called in that. It does not return."""
         assert self._current is not None  # noqa: S101 - in_process was asked
@@ -265,14 +287,17 @@ class Beside:
     def _bury(self, process: Process, place: _Place) -> None:
         child, self._crash = self._crash, None
         assert self._pending is not None  # noqa: S101 - a turn has begun
-        if child and process.step.on_lost is not None:
+        if child:
+            on_lost = process.step.on_lost
+            assert on_lost is not None  # noqa: S101 - in_child was asked
             self._processes.remove(process)
             process.kill()
-            self._threads.run(lambda: _lost(process.step.on_lost), place)
+            self._threads.run(lambda: _lost(on_lost), place)
             return
         processes, self._processes = self._processes, []
         for each in processes:
             each.kill()
+        place.waits.forget_tasks()
         self._pending.bring_back()
 
 
@@ -289,7 +314,7 @@ def _lost(on_lost: Callable[[ExceptionInfo], object]) -> bool:
     try:
         _die()
     except WorkerLostError:
-        on_lost(ExceptionInfo())
+        tell(on_lost, ExceptionInfo())
     return True
 
 

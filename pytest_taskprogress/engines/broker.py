@@ -272,6 +272,12 @@ class Broker:
         finally:
             self.release(told=False)
 
+    def exchange_holds(self, depth: int) -> int:
+        """Let this thread hold so many times; returns how often it did: of what stands still."""
+        before: int = getattr(self._held, "depth", 0)
+        self._held.depth = depth
+        return before
+
     def hold(self) -> None:
         """Tell nothing of what this thread publishes until the last hold is released."""
         self._held.depth = getattr(self._held, "depth", 0) + 1

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 
@@ -17,6 +17,10 @@ from pytest_taskprogress.engines.waiting import WaitsForWrites
 
 __all__ = ["CountsChords"]
 
+#: Id of the chord whose tasks the worker counts now. One that stands still meanwhile has a context
+#: of its own.
+_counted: Final[ContextVar[str | None]] = ContextVar("_counted", default=None)
+
 
 class CountsChords(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
     """A key-value backend that counts chords as one in memory can.
@@ -27,7 +31,6 @@ class CountsChords(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
 
     # What the backend that inherits this has.
     _replacing: bool
-    _counting: threading.local
 
     def ensure_chords_allowed(self) -> None:
         """Refuse what the app could not do without this backend.
@@ -51,23 +54,17 @@ class CountsChords(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, **kwargs: Any) -> Any:
         """Count a task of a chord's header; the last one publishes the body."""
-        before, self._counting.chord = self._chord, request.group
+        token = _counted.set(request.group)
         try:
             return super().on_chord_part_return(request, state, result, **kwargs)
         finally:
-            self._counting.chord = before
-
-    @property
-    def _chord(self) -> str | None:
-        """Id of the chord whose tasks the worker counts in this thread."""
-        chord: str | None = getattr(self._counting, "chord", None)
-        return chord
+            _counted.reset(token)
 
     def _wait(self, task_ids: tuple[str, ...], version: int, deadline: float | None) -> None:
         try:
             super()._wait(task_ids, version, deadline)
         except DeadlockError as error:
-            if self._chord is None:
+            if _counted.get() is None:
                 raise
             # The worker waits, not a task: it stores that it gave up after a time.
             message = "The operation timed out."
@@ -75,7 +72,7 @@ class CountsChords(WaitsForWrites, KeyValueStoreBackend):  # type: ignore[misc]
 
     def _restore_group(self, group_id: str) -> Any:
         # Celery's key-value backends decode the whole header for each of its tasks.
-        if self._chord != group_id:
+        if _counted.get() != group_id:
             return super()._restore_group(group_id)
         record = self._store.get(self.get_key_for_group(group_id))
         if record is None:

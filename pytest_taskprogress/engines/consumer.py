@@ -6,6 +6,7 @@ replaced is what a worker has around it: the event loop, the timer thread and th
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -33,6 +34,8 @@ from pytest_taskprogress.engines.threads import Threads
 from pytest_taskprogress.engines.timer import Bucket, Timer
 
 __all__ = ["InProcessConsumer", "unregistered"]
+
+logger = logging.getLogger(__name__)
 
 
 class _Strategies(dict[str, Callable[..., Any]]):
@@ -78,6 +81,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         places: Where requests wait.
         on_start: Called with a request before it is executed.
         on_end: Called with it when it has been.
+        is_expected: Tells whether an error is one that a scenario asked for.
         on_discarded: Called with the reason when a message is thrown away, as a worker does with
             one that it cannot read or whose task it does not know.
 
@@ -100,6 +104,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         on_discarded: Callable[[str], object],
         on_start: Callable[[Any], object],
         on_end: Callable[[Any], object],
+        is_expected: Callable[[Exception], bool],
     ) -> None:
         self.app = app
         self.hostname = default_nodename("")
@@ -121,6 +126,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
         self._on_discarded = on_discarded
         self._on_start = on_start
         self._on_end = on_end
+        self._is_expected = is_expected
         self._undo = ExitStack()
         self.strategies = _Strategies(self)
         self.on_message: Callable[[Any], None] = self.create_task_handler()
@@ -144,7 +150,7 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
             )
             raise MalformedMessageError(error)
         executed, put_by = self.executed, self.timer.put_by
-        self.on_message(message)
+        self._go_on_after(lambda: self.on_message(message))
         return self.executed > executed or self.timer.put_by == put_by
 
     def to_timestamp(self, eta: datetime, *_: object) -> float:
@@ -166,8 +172,17 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
             False if no request was executed: a bucket had no token, or had nobody to give it to.
         """
         executed = self.executed
-        call()
+        self._go_on_after(call)
         return self.executed > executed
+
+    def _go_on_after(self, call: Callable[[], object]) -> None:
+        """Make a call, also if the result backend refuses what the worker itself stores."""
+        try:
+            call()
+        except Exception as error:
+            if not self._is_expected(error):
+                raise
+            logger.exception("The result backend refuses what the worker stores")
 
     def trace(self, task: Any) -> None:
         """Give a task the tracer of this worker, as a worker does at its start."""
@@ -239,10 +254,12 @@ class InProcessConsumer(Consumer):  # type: ignore[misc]
     # -- its end ----------------------------------------------------------------------------------
 
     def clear(self) -> None:
-        """Forget every request that waits."""
-        for bucket in self.timer.buckets:
-            bucket.clear_pending()
-            bucket.called_at = None
+        """Forget every request that waits, and when rate limits allow the next one."""
+        here = self.timer.buckets
+        for bucket in self.task_buckets.values():
+            # One that is called at another place has requests there.
+            if bucket is not None and (bucket in here or bucket.called_at is None):
+                bucket.empty()
         self.timer.clear()
 
     def close(self) -> None:

@@ -23,7 +23,7 @@ from pytest_taskprogress.engines.control import controlled
 from pytest_taskprogress.engines.feed import Feed
 from pytest_taskprogress.engines.findings import Findings
 from pytest_taskprogress.engines.ids import seeded_ids
-from pytest_taskprogress.engines.internals import app_state
+from pytest_taskprogress.engines.internals import app_state, trace
 from pytest_taskprogress.engines.judging import process
 from pytest_taskprogress.engines.keeping import replace
 from pytest_taskprogress.engines.pending import Pending
@@ -132,7 +132,7 @@ class EagerEngine(Runs):
 
     @property
     def seed(self) -> int | None:
-        """What is run next is random by this seed, and so are the ids of tasks; may be set.
+        """What is run next is random by this seed; so are ids and the jitter of retries; may be set.
 
         Tasks run beside each other then, as under `Schedule(seed=...)`, anew after each `reset()`;
         no id comes twice. None: one message runs after the other.
@@ -185,6 +185,7 @@ class EagerEngine(Runs):
             broker, threads = self._turns.broker, self._turns.threads
             self._turns.places.reset()
             broker.worker_queues = partial(_queues, app)
+            replace(undo, trace, "warn", self._failing.quietened(trace.warn))
             undo.callback(broker.reset)
             undo.callback(setattr, self, "_beat", None)
             backend = FakeBackend(app, clock=self._clock, replacing=True)
@@ -203,6 +204,7 @@ class EagerEngine(Runs):
                 self._findings.discarded.append,
                 self._on_start,
                 self._on_end,
+                self._failing.has_raised,
             )
             undo.callback(consumer.close)
             threads.install(undo)
@@ -256,8 +258,9 @@ class EagerEngine(Runs):
             message = "reset() inside a task: the engine cannot begin anew while it runs one"
             raise EngineError(message)
         self._finish_walks()
-        self._turns.pending.clear()
         self._turns.begin_anew()
+        self._turns.pending.clear()
+        self._failing.clear()
         self._beat = None
         self._forget(start=self._clock.time() - self._clock.monotonic())
         self.backend.clear()

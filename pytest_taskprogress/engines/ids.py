@@ -4,29 +4,52 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from typing import Final
 from uuid import UUID
 
+from celery.utils import time as celery_time
 from kombu.utils.uuid import uuid
 
+from pytest_taskprogress.engines.keeping import replace
+
 __all__ = ["seeded_ids"]
+
+#: Of the engines that have a seed; what is drawn comes of the last one.
+_sources: Final[list[random.Random]] = []
+_undo: Final = ExitStack()
 
 
 @contextmanager
 def seeded_ids(seed: int | None) -> Iterator[None]:
-    """Let Celery draw the ids that it makes from a seed, until left.
+    """Let Celery draw from a seed, until left: the ids that it makes, and the jitter of retries.
 
     Args:
-        seed: None: ids are random, as always.
+        seed: None: all of that is random, as always.
     """
     if seed is None:
         yield
         return
     source = random.Random(seed)  # noqa: S311 - no secret
-    before = uuid.__defaults__
-    # Celery's modules have the function by its name; what it calls is the default of its argument.
-    uuid.__defaults__ = (lambda: UUID(int=source.getrandbits(128), version=4),)
+    if not _sources:
+        # Celery's modules have the function by its name; what it calls is the default of its
+        # argument. The jitter is drawn from the module `random`.
+        before = uuid.__defaults__
+        uuid.__defaults__ = (lambda: UUID(int=_sources[-1].getrandbits(128), version=4),)
+        _undo.callback(setattr, uuid, "__defaults__", before)
+        replace(_undo, celery_time, "random", _Chance())
+    _sources.append(source)
     try:
         yield
     finally:
-        uuid.__defaults__ = before
+        # Not always the last one: engines may be left in any order.
+        _sources.remove(source)
+        if not _sources:
+            _undo.close()
+
+
+class _Chance:
+    """What Celery asks of the module `random` for a jitter."""
+
+    def randrange(self, stop: int) -> int:
+        return _sources[-1].randrange(stop)

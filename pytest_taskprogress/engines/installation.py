@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from copy import copy
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_taskprogress.engines.internals import (
+    FailedFrame,
     Task,
     app_state,
     thread_state,
@@ -84,7 +85,14 @@ def installed(
         replace(undo, thread_state, "current_app", app)
         replace(undo, app_state, "default_app", app)
         _protect_stack(undo)
+        # Of each frame of a failed task all positions in its code are copied, which takes longer
+        # than all else; nobody changes them.
+        replace(undo, FailedFrame, "Code", staticmethod(_code))
         yield forget_worker
+
+
+#: What stands for the code of a frame of a failed task.
+_code: Final = lru_cache(1_000)(FailedFrame.Code)
 
 
 def _keep_settings(undo: ExitStack, app: Any) -> None:

@@ -22,6 +22,7 @@ __all__ = [
     "ChordsNeedBackend",
     "Consumer",
     "ExceptionWithTraceback",
+    "FailedFrame",
     "KeyValueStoreBackend",
     "Mailbox",
     "Node",
@@ -67,6 +68,9 @@ ChordsNeedBackend: Final[str] = vars(base)["E_CHORD_NO_BACKEND"].strip()
 
 #: What a failed task's exception is wrapped in until it leaves its process.
 ExceptionWithTraceback: Final[Any] = vars(einfo)["ExceptionWithTraceback"]
+
+#: What stands for a frame of a failed task: it copies the frame's code.
+FailedFrame: Final[Any] = vars(einfo)["_Frame"]
 
 #: The stubs lack what a mailbox keeps, and what a token bucket does.
 Mailbox: Any = pidbox.Mailbox

@@ -146,7 +146,8 @@ def _warn(run: TaskRun, violations: list[Violation]) -> None:
     told_before = (run.name, *sorted({each.rule for each in violations}))
     if told_before in process.warned:
         return
-    process.warned.add(told_before)
     source = next((each.source for each in violations if each.source is not None), None)
     name = run.name or "the canvas"
     warn(f"{name} breaks its contract:\n{told(violations)}\n{ways_out(violations)}", source)
+    # Only now: where a filter makes it an error, it is one each time.
+    process.warned.add(told_before)

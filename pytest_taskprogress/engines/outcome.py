@@ -36,15 +36,19 @@ class Origin:
     Attributes:
         parent: Id of the task that it came of; None if it came of none.
         starts: Each time that a worker began with it.
+        refused: Whether the result backend has refused to store its end.
+        again: Whether its next start is that of an execution too many.
     """
 
     parent: str | None
     starts: list[Start] = field(default_factory=list)
+    refused: bool = False
+    again: bool = False
 
     @property
     def lost(self) -> bool:
-        """Whether a worker died with it, and none began with it again."""
-        return bool(self.starts) and self.starts[-1].ended is None
+        """Whether its end is told nowhere, and that is no fault of its own."""
+        return self.refused or (bool(self.starts) and self.starts[-1].ended is None)
 
 
 _UNKNOWN: Final = Origin(None)
@@ -144,7 +148,7 @@ class Outcome:
             checks_after_abort=self._checks.get(task_id, 0),
             starts=tuple(origin.starts),
             parent=origin.parent,
-            lost=self._ended and origin.lost,
+            lost=self._ended and origin.lost and state not in TERMINAL_STATES,
             ended=self._ended,
             before=self._before(own),
             contract=self._contract,
@@ -182,6 +186,7 @@ class Outcome:
             own=self._history,
             history=self._history,
             aborts=self._asked(self._history, *(each.task_id for each in members)),
+            lost=any(each.lost for each in members),
             children=children,
             elapsed=self._elapsed,
             under=self._under,

@@ -86,6 +86,10 @@ class Pending:
             return []
         return list(islice(place.messages, _CHOICES))
 
+    def exchange_holds(self, depth: int) -> int:
+        """Let this thread hold back what it publishes so many times; see `Broker`."""
+        return self._broker.exchange_holds(depth)
+
     def bring_back(self) -> None:
         """Begin with another worker: the one that was there has died, with all that it knew."""
         self._consumer.clear()

@@ -15,6 +15,7 @@ from typing import Any
 from pytest_taskprogress.engines.internals import app_state
 from pytest_taskprogress.engines.threads import Step, Threads
 from pytest_taskprogress.engines.waits import Waits
+from pytest_taskprogress.scenario import Schedule
 
 __all__ = ["Place", "Places"]
 
@@ -41,9 +42,11 @@ class Place:
         walk: The run, if it goes step by step.
         steps: What the thread runs that works here; kept while it stands still.
         blocks: Celery's flag that a task may not wait for results; kept while it stands still.
-        beside: Those that run beside each other; None: one runs after the other.
+        schedule: What is run next, wherever there is a choice; None: as the engine does of itself.
+        beside: Those that run beside each other; None: there was none yet, or one runs after the
+            other.
         crash: Whether the worker is to die as soon as the events of a moment have been, or (True)
-            only the process of its that runs the task; None: it is not.
+            only the process of it that runs the task; None: it is not.
     """
 
     messages: deque[dict[str, Any]] = field(default_factory=deque)
@@ -63,6 +66,7 @@ class Place:
     walk: Any = None
     steps: list[Step] = field(default_factory=list)
     blocks: Any = None
+    schedule: Schedule | None = None
     beside: Any = None
     crash: bool | None = None
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import EngineError
+from pytest_taskprogress.core.states import RETRY, TERMINAL_STATES
 from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines.beside import Beside
 from pytest_taskprogress.engines.failing import Failing
@@ -49,9 +50,15 @@ class Plays(ABC):
     def _refuse(self, check: Callable[[str], object] | None) -> None:
         """Let the result backend refuse what tasks and the worker ask of it; None: let it be."""
 
-        def refuse(access: str) -> None:
-            if check is not None and self._turns.in_task and not self._scenes.is_firing:
+        def refuse(access: str, record_id: str, state: str | None) -> None:
+            if check is None or not self._turns.in_task or self._scenes.is_firing:
+                return
+            try:
                 check(access)
+            except Exception:
+                if state == RETRY or state in TERMINAL_STATES:
+                    self._on_end_refused(record_id, state)
+                raise
 
         self.backend.refuse_with(None if check is None else refuse)
 
@@ -59,6 +66,10 @@ class Plays(ABC):
     @abstractmethod
     def _written(self) -> int:
         """How many transitions there were."""
+
+    @abstractmethod
+    def _on_end_refused(self, task_id: str, state: str) -> None:
+        """Know that the end of a task, or of an attempt, could not be stored."""
 
     @abstractmethod
     def run(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> TaskRun:
@@ -158,6 +169,7 @@ class Plays(ABC):
         """Nothing stands still for ever: what a test left goes on to its end."""
         for walk in self._walks:
             walk.leave()
+        self._turns.finish()
         self._walks = [each for each in self._walks if each.error is not None]
 
     def check_walks(self) -> None:

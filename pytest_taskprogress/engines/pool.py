@@ -17,12 +17,12 @@ from pytest_taskprogress.core.errors import NeedsRealWorker
 from pytest_taskprogress.engines.internals import ExceptionWithTraceback, app_state
 from pytest_taskprogress.engines.threads import Threads
 
-__all__ = ["Pool", "cannot_terminate"]
+__all__ = ["Pool", "cannot_terminate", "tell"]
 
 logger = logging.getLogger(__name__)
 
-#: Modules whose exceptions end a test, and no task.
-_TEST_FRAMEWORKS: Final = ("_pytest.", "hypothesis.")
+#: Modules whose exceptions end a test, and no task; greenlet's ends one whose test has ended.
+_TEST_FRAMEWORKS: Final = ("_pytest.", "hypothesis.", "greenlet")
 
 
 def cannot_terminate() -> NeedsRealWorker:
@@ -80,17 +80,17 @@ class Pool:
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt) or _ends_a_test(error):
                 raise
-            _tell(error_callback, _error_of(error))
+            tell(error_callback, _error_of(error))
         else:
             failed, value, runtime = result
-            _tell(callback, (failed, _received(value), runtime) if failed else result)
+            tell(callback, (failed, _received(value), runtime) if failed else result)
         finally:
             if step is not None:
                 step.on_lost = None
             app_state._set_task_join_will_block(blocks)  # noqa: SLF001
 
 
-def _tell(callback: Callable[..., object], result: object) -> None:
+def tell(callback: Callable[..., object], result: object) -> None:
     """Tell the request, as `billiard.pool.ApplyResult.safe_apply_callback` does."""
     try:
         callback(result)

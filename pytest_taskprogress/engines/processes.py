@@ -42,6 +42,7 @@ class Process:
         ran: Whether it executed a request; None as long as it has not come to its end.
         wait: What it waits for; None if it could go on.
         reached: What it reported last; where it stands, for messages.
+        holds: How often it holds back what it publishes; kept while it stands still.
 
     Args:
         work: Runs the message.
@@ -55,6 +56,7 @@ class Process:
         self.ran: bool | None = None
         self.wait: Waiting | None = None
         self.reached: Any = None
+        self.holds = 0
         self._steps = [step]
         self._work = work
         package = greenlets()
@@ -99,10 +101,20 @@ class Process:
         """Wait, until `go_on`."""
         self._greenlet.parent.switch()
 
-    def leave(self) -> None:
-        """Let it end where it stands, by its `finally` blocks: nothing more is asked of it."""
-        if self._greenlet:
+    def leave(self, exchange: Callable[[list[Any]], list[Any]]) -> None:
+        """Let it end where it stands, by its `finally` blocks: nothing more is asked of it.
+
+        Args:
+            exchange: As of `go_on`.
+        """
+        if not self._greenlet:
+            return
+        self._greenlet.parent = self._getcurrent()
+        before = exchange(self._steps)
+        try:
             self._greenlet.throw(self._exit)
+        finally:
+            exchange(before)
 
     def kill(self) -> None:
         """Let it never go on, and none of its `finally` blocks either, as by SIGKILL.

@@ -51,7 +51,8 @@ class TaskRun:
         parent: Id of the task that it came of; None if it came of none.
         starts: Each time that a worker began with it; of a group: none.
         ended: Whether nothing more can come of it.
-        lost: Whether a worker died with it, and no other one began with it again.
+        lost: Whether a worker died with it and no other one began with it again, or the result
+            backend has refused to store its end, as a scenario said.
         before: What was stored last of the task before the run; None if nothing was.
         checks_after_abort: How often the task looked for an abort after it was asked for.
         contract: What it is judged by.

@@ -14,7 +14,7 @@ from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import EngineError
 from pytest_taskprogress.core.starts import Start
-from pytest_taskprogress.core.states import FAILURE, REVOKED, RUNNING, SUSPENDED, TERMINAL_STATES
+from pytest_taskprogress.core.states import FAILURE, RETRY, REVOKED, RUNNING, SUSPENDED, TERMINAL_STATES
 from pytest_taskprogress.engines.base import PendingTask
 from pytest_taskprogress.engines.flows import Flows
 from pytest_taskprogress.engines.internals import worker_state
@@ -142,7 +142,9 @@ class Runs(Plays, Surfaced):
             origins=self._origins,
             under=self._scenes.events,
             happened=tuple(each for each in self._scenes.happened if each.index >= position),
-            ended=not (place.suspended or place.draining.locked() or self._turns.pending),
+            ended=not (
+                place.suspended or place.draining.locked() or self._turns.pending or place.beside
+            ),
             earlier=lambda: self._capture.history[:position],
             contract=self._judging.contract,
         )
@@ -204,8 +206,19 @@ class Runs(Plays, Surfaced):
         step = self._turns.threads.step
         if step is not None:
             step.start = len(origin.starts)
-        origin.starts.append(Start(self._clock.monotonic(), len(self._capture)))
+        again = bool(request.delivery_info.get("redelivered"))
+        # What such an execution asks for, a retry, is one too many as well.
+        again = origin.again = again or origin.again
+        origin.starts.append(Start(self._clock.monotonic(), len(self._capture), again=again))
         super()._on_start(request)
+
+    def _on_end_refused(self, task_id: str, state: str) -> None:
+        origin = self._origins.get(task_id)
+        if origin is not None and state == RETRY:
+            # A worker stores FAILURE instead, and the next attempt is under way all the same.
+            origin.again = True
+        elif origin is not None:
+            origin.refused = True
 
     def _on_end(self, request: Any) -> None:
         step, starts = self._turns.threads.step, self._origins[request.id].starts
@@ -354,7 +367,7 @@ class Runs(Plays, Surfaced):
         try:
             if place.suspended:
                 self._flows.move(SUSPENDED)
-            elif not self._turns.pending:
+            elif not (self._turns.pending or place.beside):
                 self._flows.settle()
                 if place.result is None and self._position[0] > self._judged[0]:
                     self._judge_published()

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 from pytest_taskprogress.core.errors import EngineError, MomentNotReached
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import RETRY
-from pytest_taskprogress.engines.beside import Beside
 from pytest_taskprogress.engines.failing import Failing
 from pytest_taskprogress.engines.places import Place, Places
 from pytest_taskprogress.engines.processes import greenlets
@@ -37,12 +36,12 @@ class Watcher(Protocol):
         """What of that has been."""
         ...
 
-    def happen(self, occasion: Occasion, stage: EagerStage) -> None:
+    def happen(self, occasion: Occasion, stage_of: Callable[[], EagerStage]) -> None:
         """Take the news of an occasion.
 
         Args:
             occasion: What happens.
-            stage: Where an event may take place.
+            stage_of: Makes where an event may take place; seldom one does.
         """
 
 
@@ -62,14 +61,14 @@ class Scene:
         events: What is to happen.
         errors: What events raised.
         happened: Those that have been.
-        beside: What the place had before that lets tasks run beside each other.
+        end: What ends that tasks run beside each other; None if they do not, because of it.
 
     Args:
         events: What is to happen.
     """
 
     def __init__(self, events: Sequence[Event]) -> None:
-        self.beside: Any = None
+        self.end: Callable[[], None] | None = None
         self.events = tuple(events)
         self.errors: list[Exception] = []
         self.happened: list[Happened] = []
@@ -78,7 +77,7 @@ class Scene:
         self._percent: float | None = None
         self._last = ""
 
-    def happen(self, occasion: Occasion, stage: EagerStage) -> None:
+    def happen(self, occasion: Occasion, stage_of: Callable[[], EagerStage]) -> None:
         """Let the events take place whose moment it is, each once."""
         self._note(occasion)
         for each in self._waiting:
@@ -88,7 +87,7 @@ class Scene:
                 each.count += 1
                 if each.count == each.event.at.n:
                     each.fired = True
-                    self._fire(each.event, stage)
+                    self._fire(each.event, stage_of())
             except Exception as error:  # noqa: BLE001 - it fails the test, not the task
                 each.fired = True
                 self.errors.append(error)
@@ -96,6 +95,7 @@ class Scene:
     def _fire(self, event: Event, stage: EagerStage) -> None:
         happened = Happened(event, stage.at, stage.index)
         self.happened.append(happened)
+        before, stage.by = stage.by, self
         try:
             event.fire(stage)
         except EngineError:
@@ -103,6 +103,8 @@ class Scene:
                 raise
             # It cannot be at this moment, and nobody relies on it.
             self.happened.remove(happened)
+        finally:
+            stage.by = before
 
     def _note(self, occasion: Occasion) -> None:
         write = occasion.transition
@@ -154,7 +156,7 @@ class Scenes:
     Args:
         make_stage: Makes the stage of an occasion, for the result of a run (or None).
         places: At which of them something happens.
-        go_by: Lets tasks run beside each other.
+        go_by: Lets tasks run beside each other; see `Turns.go_by`.
         failing: What the result backend refuses.
     """
 
@@ -162,7 +164,7 @@ class Scenes:
         self,
         make_stage: MakeStage,
         places: Places,
-        go_by: Callable[[Schedule], Beside],
+        go_by: Callable[[Schedule | None], Callable[[], None]],
         failing: Failing,
     ) -> None:
         self._make_stage = make_stage
@@ -203,21 +205,24 @@ class Scenes:
             EngineError: If it needs processes, and greenlet is not installed.
         """
         place, scene = self._places.here, Scene(events)
-        scene.beside = place.beside
         if schedule is not None or any(each.needs_processes for each in events):
             greenlets()
-            if schedule is not None or place.beside is None:
-                place.beside = self._go_by(schedule or Schedule())
+            scene.end = self._go_by(schedule)
         place.watchers.append(scene)
         return scene
 
     def leave(self, scene: Scene, place: Place | None = None) -> None:
         """End a scenario; None: at the place where this thread works."""
         place = place or self._places.here
-        place.watchers.remove(scene)
-        place.beside = scene.beside
-        if not place.watchers:
-            self._failing.clear()
+        try:
+            if scene.end is not None:
+                scene.end()
+        finally:
+            place.watchers.remove(scene)
+        self._failing.clear(scene)
+        if not place.messages:
+            # What was held back has come: the next one need not wait.
+            place.held_until = 0.0
 
     @contextmanager
     def told(self, watcher: Watcher) -> Iterator[None]:
@@ -280,16 +285,22 @@ class Scenes:
             # Somebody else looks: who asks for the abort.
             return
         place = self._places.here
-        stage = self._make_stage(place.result, occasion)
+        stage: EagerStage | None = None
+
+        def stage_of() -> EagerStage:
+            nonlocal stage
+            stage = stage or self._make_stage(place.result, occasion)
+            return stage
+
         self._firing.add(thread)
         try:
             for each in tuple(self.watchers):
-                each.happen(occasion, stage)
+                each.happen(occasion, stage_of)
         finally:
             if not nested:
                 self._firing.remove(thread)
         if place.crash is not None and not nested:
             child, place.crash = place.crash, None
             place.beside.crash(child=child)
-        if stage.raised is not None:
+        if stage is not None and stage.raised is not None:
             raise stage.raised

@@ -80,6 +80,7 @@ class EagerStage:
         at: Seconds of the clock.
         index: As given.
         raised: What is to be raised in the task.
+        by: Whose event it is that asks.
     """
 
     def __init__(
@@ -94,6 +95,7 @@ class EagerStage:
         self.at = clock.monotonic()
         self.index = index
         self.raised: Exception | None = None
+        self.by: object = None
         self._app = app
         self._clock = clock
         self._result = result
@@ -178,7 +180,7 @@ class EagerStage:
 
     def fail(self, access: str, error: Fault, times: int | None, seconds: float | None) -> None:
         """Let the result backend refuse writes or reads of tasks and of the worker."""
-        self._world.failing.add(access, error, times, seconds)
+        self._world.failing.add(access, error, times, seconds, self.by)
 
     def crash(self, *, child: bool) -> None:
         """Let the worker die, or only the process of it that runs the task.
@@ -193,5 +195,12 @@ class EagerStage:
                 " the task's own, such as at_report(), or before_start()"
             )
             raise EngineError(message)
-        # As soon as all events of the moment have been: not in the midst of one.
-        place.crash = child
+        if child and not place.beside.in_child:
+            message = (
+                "a process of the pool dies while it runs a task, and now it is the worker itself"
+                " that works: use a moment of the task's own, such as at_report()"
+            )
+            raise EngineError(message)
+        # As soon as all events of the moment have been: not in the midst of one. Of a worker that
+        # dies its processes die too.
+        place.crash = child and place.crash is not False

@@ -47,7 +47,8 @@ class Walk:
         self._stands_in: Any = None
         self._work = work
         self._places = places
-        self._place = Place(watchers=list(places.here.watchers), walk=self)
+        here = places.here
+        self._place = Place(watchers=list(here.watchers), schedule=here.schedule, walk=self)
         package = greenlets()
         self._getcurrent = package.getcurrent
         self._greenlet = package.greenlet(self._go)

@@ -86,7 +86,7 @@ class Store:
         self.on_written: Callable[[Transition], object] | None = None
         self.on_asked: Callable[[AbortRequest], object] | None = None
         self.on_read: Callable[[str], object] | None = None
-        self.refuse: Callable[[str], object] | None = None
+        self.refuse: Callable[[str, str, str | None], object] | None = None
         self.waiter: Waiter | None = None
         self.version = 0
         self._records: dict[bytes, Record] = {}

@@ -49,7 +49,7 @@ class _Recorder:
         self.moments: list[Moment] = []
         self._counts: Counter[Callable[[int], Moment]] = Counter()
 
-    def happen(self, occasion: Occasion, stage: EagerStage) -> None:
+    def happen(self, occasion: Occasion, stage_of: Callable[[], EagerStage]) -> None:
         make = _moment_of(occasion)
         if make is not None:
             self._counts[make] += 1

@@ -53,6 +53,12 @@ class Bucket(TokenBucket):  # type: ignore[misc]
         period: float = 1 / self.fill_rate
         return round(at + period, 6)
 
+    def empty(self) -> None:
+        """Forget who waits, and that the token was taken."""
+        self.clear_pending()
+        self.called_at = None
+        self._free_at = 0.0
+
     def expected_time(self, tokens: float = 1) -> float:
         """Seconds until the token is there."""
         return max(self._free_at - self._clock.monotonic(), 0.0)

@@ -101,7 +101,7 @@ class Turns:
         if self.in_task:
             return False
         ran = self._step_alone(math.inf)
-        self._finish()
+        self.finish()
         self._forget_suspension()
         return ran
 
@@ -118,7 +118,7 @@ class Turns:
             try:
                 while not place.suspended and place.ran < last and self._step_alone(until):
                     self._check_limit()
-                self._finish()
+                self.finish()
             except BaseException:
                 # Nothing of this drain may reach the next one.
                 self._throw_away()
@@ -169,23 +169,44 @@ class Turns:
         self.begin_anew()
 
     def begin_anew(self) -> None:
-        """Begin again with the first choice of the seed."""
+        """Begin again with the first choice of the schedule, or of the seed."""
+        self.finish()
         self.places.here.beside = None
 
-    def go_by(self, schedule: Schedule) -> Beside:
-        """Make what lets messages run beside each other, by a schedule."""
-        return Beside(schedule.chooser(), self.threads, self._clock)
+    def go_by(self, schedule: Schedule | None) -> Callable[[], None]:
+        """Let messages run beside each other where this thread works, by a schedule.
+
+        Args:
+            schedule: None: by the one that is there, or by the seed, else one after the other.
+
+        Returns:
+            What ends that: what is in flight then goes on to its end.
+        """
+        place = self.places.here
+        before = place.schedule, place.beside
+        begins = schedule is not None or not (place.schedule or self._schedule)
+        if begins:
+            place.schedule, place.beside = schedule or Schedule(), None
+
+        def end() -> None:
+            with self.places.at(place):
+                self.finish()
+            if begins:
+                place.schedule, place.beside = before
+
+        return end
 
     def _beside(self, place: Place) -> Beside | None:
-        if place.beside is None and self._schedule is not None:
-            place.beside = self.go_by(self._schedule)
+        schedule = place.schedule or self._schedule
+        if place.beside is None and schedule is not None:
+            place.beside = Beside(schedule.chooser(), self.threads, self._clock)
         beside: Beside | None = place.beside
         return beside
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
         """Let what is in flight come to its end; nothing else begins."""
         place = self.places.here
-        if place.beside:
+        if place.beside and not self.in_task:
             with self._turn():
                 while place.beside and place.beside.turn(
                     self.pending, place, math.inf, begins=False
@@ -193,9 +214,10 @@ class Turns:
                     pass
 
     def _throw_away(self) -> None:
-        self.pending.clear()
         if self.places.here.beside:
             self.places.here.beside.leave()
+        # What ended there may have published.
+        self.pending.clear()
 
     def _on_published(self) -> None:
         if self._pending is None or self.in_task:
@@ -311,8 +333,10 @@ class Turns:
                 if not place.beside.waits(changed, deadline):
                     raise DeadlockError(self._explain(waits, wait))
                 return changed() or self._clock.monotonic() < deadline
-            stopped = self.places.here.suspended and not self.in_task
-            if stopped or waits.below(wait) or not (self.pending or place.beside):
+            stopped = place.suspended and not self.in_task
+            # Of what runs beside each other, who waits is below nobody.
+            below = waits.below(wait) and not place.beside
+            if stopped or below or not (self.pending or place.beside):
                 raise DeadlockError(self._explain(waits, wait))
             if self._step(deadline):
                 self._check_limit()

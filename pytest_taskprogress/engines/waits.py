@@ -46,6 +46,10 @@ class Waits:
             # Not always the last one: a task may wait in several threads.
             self._stack.remove(wait)
 
+    def forget_tasks(self) -> None:
+        """The tasks are dead, and wait no more."""
+        self._stack = [each for each in self._stack if not each.name]
+
     def cycle(self, wait: Wait) -> str | None:
         """The tasks that wait for each other, the one that waits at both ends.
 

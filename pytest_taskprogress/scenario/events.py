@@ -10,6 +10,7 @@ from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar, Protocol, TypeAlias
 
 from pytest_taskprogress.core.messages import as_repr
+from pytest_taskprogress.core.printing import AsCode
 from pytest_taskprogress.core.progress import amount
 from pytest_taskprogress.scenario.moments import Moment
 
@@ -114,6 +115,8 @@ class Event(ABC):
     def __repr__(self) -> str:
         more = [_code_of(each, getattr(self, each.name)) for each in fields(self)[1:]]
         return f"{type(self).__name__}({', '.join([repr(self.at), *filter(None, more)])})"
+
+    _repr_pretty_ = AsCode()
 
 
 def _code_of(field: Field[Any], value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from pytest_taskprogress.core.messages import as_repr
+from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.progress import amount
 from pytest_taskprogress.scenario.events import Event, Fault, Stage
 
@@ -45,6 +45,15 @@ class _Fail(Event):
                 f" ConnectionError, got error={as_repr(kind)}"
             )
             raise TypeError(message)
+        if isinstance(kind, type):
+            try:
+                kind("...")
+            except Exception as error:
+                message = (
+                    f"{name} makes an exception of its class by one argument, the message, and"
+                    f" {kind.__name__} refuses that ({as_text(error)}): give it one that is made"
+                )
+                raise TypeError(message) from error
         given: object = self.times  # the annotation is a promise that callers break
         if given is not None and (
             not isinstance(given, int) or isinstance(given, bool) or given < 1

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from pytest_taskprogress.core.messages import as_repr
+from pytest_taskprogress.core.printing import AsCode
 from pytest_taskprogress.core.progress import Number, amount
 from pytest_taskprogress.core.states import RETRY
 from pytest_taskprogress.core.transitions import Transition
@@ -54,7 +55,7 @@ class Occasion:
         return self.kind == "check"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Moment:
     """A point of a run: the nth time that something happens. Made by the functions of this module.
 
@@ -82,6 +83,8 @@ class Moment:
 
     def __repr__(self) -> str:
         return self.code
+
+    _repr_pretty_ = AsCode()
 
 
 def before_start(n: int = 1, *, task: str | None = None) -> Moment:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pytest_taskprogress.core.messages import as_repr
+from pytest_taskprogress.core.printing import AsCode
 
 __all__ = ["Schedule"]
 
@@ -71,6 +72,8 @@ class Schedule:
     def __repr__(self) -> str:
         parts = [*map(repr, self.choices), *([] if self.seed is None else [f"seed={self.seed}"])]
         return f"Schedule({', '.join(parts)})"
+
+    _repr_pretty_ = AsCode()
 
 
 def _is_whole(value: object) -> bool:

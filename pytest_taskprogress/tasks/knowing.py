@@ -154,11 +154,12 @@ class KnowsAborted:
         follow = follow_parents and propagate and self.parent is not None
         if follow:
             self._maybe_reraise_parent_error()
-        if timeout is not None and timeout <= 0 and self.backend.is_async and not self.ready():
-            # To Celery before 5.7 no time is any time.
-            message = "The operation timed out."
-            raise CeleryTimeoutError(message)
+        # Who has the result already need not know what a time is: celery-progress gives an id.
         if self._cache is None:
+            if timeout is not None and timeout <= 0 and self.backend.is_async and not self.ready():
+                # To Celery before 5.7 no time is any time.
+                message = "The operation timed out."
+                raise CeleryTimeoutError(message)
             options = {"timeout": timeout, "interval": interval, "no_ack": no_ack}
             self._wait(on_message, on_interval, follow, options)
         return self.maybe_throw(propagate=propagate, callback=callback)

@@ -86,30 +86,36 @@ def _abort_survives(task: JudgedTask, _: object) -> Iterator[Found]:
 def _no_zombie(task: JudgedTask, _: object) -> Iterator[Found]:
     for each, ended in _after_the_end(task):
         if not _is_lost(each, ended):
-            again = _is_of_another(task, each, ended)
             message = _wrong(each, ended, f", at {ended.source}," if ended.source else "")
-            if again and each.stored:
-                continue
-            # Of a message that is delivered again, all is dropped after SUCCESS.
-            if message is None and each.is_report and ended.state == SUCCESS and not again:
+            if message is None and each.is_report and ended.state == SUCCESS:
                 message = (
                     f"{each.state} was reported after SUCCESS: some result backends drop it, with"
                     " others the task looks alive again. Report nothing after the end"
                 )
-            if message is not None:
+            if message is not None and not _is_of_another(task, each, ended):
                 yield each, message
 
 
 def _is_of_another(task: JudgedTask, each: Transition, ended: Transition) -> bool:
-    """Whether it may be of another execution than the one that ended: delivered again, or twice."""
-    under_way = [start for start in task.starts if start.covers(each.index)]
-    return len(under_way) > 1 or any(start.index > ended.index for start in under_way)
+    """Whether it may be of another execution than the one that ended.
+
+    What is dropped after SUCCESS is lost if the task asked for that execution, and is no loss if
+    its message was only delivered again.
+    """
+    enders = [start for start in task.starts if start.covers(ended.index)]
+    return any(
+        (each.stored or writer.again or any(ender.again for ender in enders))
+        and (writer.index > ended.index or any(ender is not writer for ender in enders))
+        for writer in task.starts
+        if writer.covers(each.index)
+    )
 
 
 def _wrong(each: Transition, ended: Transition, where: str) -> str | None:
     old, new = ended.state, each.state
-    # STARTED: of a message that is delivered again, and finds the task aborted.
-    again = (old, new) == (ABORTED, STARTED)
+    # STARTED: of a message that is delivered again, and finds the task aborted. REVOKED is what
+    # whoever revokes stores, or the worker that throws such a message away: no report of the task.
+    again = (old, new) == (ABORTED, STARTED) or new == REVOKED
     if check_transition(old, new) is Outcome.FORBIDDEN and not again:
         if new == SUCCESS:
             return (

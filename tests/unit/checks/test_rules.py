@@ -567,7 +567,7 @@ def test_no_zombie_and_reports_after_success() -> None:
         "PROGRESS was reported after SUCCESS",
         "BUSY was reported after SUCCESS",
     ]
-    assert found("no-zombie", *writes, starts=(Start(0.0, 0), Start(1.0, 1))) == []
+    assert found("no-zombie", *writes, starts=(Start(0.0, 0), Start(1.0, 1, again=True))) == []
 
 
 def test_no_zombie_finds_what_was_dropped() -> None:
