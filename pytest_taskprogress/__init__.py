@@ -66,6 +66,9 @@ if TYPE_CHECKING:
     from pytest_taskprogress.core.failed import CheckFailed as CheckFailed
     from pytest_taskprogress.core.failed import ContractViolated as ContractViolated
     from pytest_taskprogress.core.progress import Progress as Progress
+    from pytest_taskprogress.core.sequence import ProgressSequence as ProgressSequence
+    from pytest_taskprogress.core.sequence import Write as Write
+    from pytest_taskprogress.core.starts import Start as Start
     from pytest_taskprogress.core.states import Outcome as Outcome
     from pytest_taskprogress.core.states import check_transition as check_transition
     from pytest_taskprogress.core.transitions import History as History
@@ -98,10 +101,25 @@ if TYPE_CHECKING:
     from pytest_taskprogress.listeners.timing import (
         PrintingDurationListener as PrintingDurationListener,
     )
+    from pytest_taskprogress.properties.consumers import check_consumer as check_consumer
+    from pytest_taskprogress.properties.exploration import explore as explore
+    from pytest_taskprogress.properties.findings import Exploration as Exploration
+    from pytest_taskprogress.properties.findings import FaultsFound as FaultsFound
+    from pytest_taskprogress.properties.findings import Finding as Finding
+    from pytest_taskprogress.properties.machines.abortable import (
+        AbortableMachine as AbortableMachine,
+    )
+    from pytest_taskprogress.properties.machines.observer import ObserverMachine as ObserverMachine
+    from pytest_taskprogress.properties.results import as_group_results as as_group_results
+    from pytest_taskprogress.properties.results import as_results as as_results
+    from pytest_taskprogress.properties.watching import ConsumerFailed as ConsumerFailed
     from pytest_taskprogress.tasks.abortable import AbortableTask as AbortableTask
     from pytest_taskprogress.tasks.base import ProgressTask as ProgressTask
     from pytest_taskprogress.tasks.claiming import CeleryClaimBoard as CeleryClaimBoard
     from pytest_taskprogress.tasks.observer import Observer as Observer
+    from pytest_taskprogress.tasks.reading import Reading as Reading
+    from pytest_taskprogress.tasks.reading import group_progress as group_progress
+    from pytest_taskprogress.tasks.reading import read_progress as read_progress
     from pytest_taskprogress.tasks.results import AbortableAsyncResult as AbortableAsyncResult
     from pytest_taskprogress.tasks.results import abort as abort
 
@@ -112,6 +130,7 @@ _HOMES: Final = {
     "AbortRequest": "core.aborts",
     "AbortUnsupported": "core.errors",
     "AbortableAsyncResult": "tasks.results",
+    "AbortableMachine": "properties.machines.abortable",
     "AbortableTask": "tasks.abortable",
     "CaptureListener": "listeners.capturing",
     "CeleryClaimBoard": "tasks.claiming",
@@ -121,6 +140,7 @@ _HOMES: Final = {
     "CircularCanvasError": "core.errors",
     "ClaimUnsupported": "core.errors",
     "Clock": "core.clock",
+    "ConsumerFailed": "properties.watching",
     "Contract": "checks.contract",
     "ContractViolated": "core.failed",
     "DeadlockError": "core.errors",
@@ -133,10 +153,13 @@ _HOMES: Final = {
     "EngineError": "core.errors",
     "EngineNotInstalled": "core.errors",
     "EventTimeListener": "listeners.timing",
+    "Exploration": "properties.findings",
     "Failure": "listeners.failure",
     "FailureFormatter": "listeners.formatters",
     "FakeBackend": "engines.backend",
     "FakeClaimBoard": "listeners.claims",
+    "FaultsFound": "properties.findings",
+    "Finding": "properties.findings",
     "ForeignTaskError": "core.errors",
     "GoldenError": "core.errors",
     "History": "core.transitions",
@@ -152,6 +175,7 @@ _HOMES: Final = {
     "NotSerializable": "engines.refusals",
     "Notifier": "listeners.notifier",
     "Observer": "tasks.observer",
+    "ObserverMachine": "properties.machines.observer",
     "Outcome": "core.states",
     "PatternError": "core.errors",
     "PendingTask": "engines.base",
@@ -159,11 +183,14 @@ _HOMES: Final = {
     "PrintingListener": "listeners.printing",
     "Progress": "core.progress",
     "ProgressBarListener": "listeners.progressbar",
+    "ProgressSequence": "core.sequence",
     "ProgressTask": "tasks.base",
     "ProgressValueError": "core.errors",
+    "Reading": "tasks.reading",
     "RestrictedNotifier": "listeners.notifier",
     "Rule": "checks.rules.base",
     "RuleError": "core.errors",
+    "Start": "core.starts",
     "TaskAborted": "core.errors",
     "TaskProgressError": "core.errors",
     "TaskProgressWarning": "core.errors",
@@ -172,7 +199,10 @@ _HOMES: Final = {
     "UnregisteredTaskError": "core.errors",
     "Violation": "checks.rules.base",
     "VirtualClock": "core.clock",
+    "Write": "core.sequence",
     "abort": "tasks.results",
+    "as_group_results": "properties.results",
+    "as_results": "properties.results",
     "assert_aborted": "checks.assertions",
     "assert_bounded": "checks.assertions",
     "assert_complete": "checks.assertions",
@@ -191,8 +221,12 @@ _HOMES: Final = {
     "assert_reached": "checks.assertions",
     "assert_same_transitions": "checks.assertions",
     "assert_states": "checks.assertions",
+    "check_consumer": "properties.consumers",
     "check_transition": "core.states",
+    "explore": "properties.exploration",
+    "group_progress": "tasks.reading",
     "progress": "checks.matchers",
+    "read_progress": "tasks.reading",
     "register_deregister": "listeners.notifier",
     "state": "checks.matchers",
 }

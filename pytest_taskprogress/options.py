@@ -1,26 +1,20 @@
 """Options: from ini, command line and marker to one frozen `Options`.
 
-`SETTINGS` is the whole list. A new option is one entry there, and one field of `Options`.
+A new option is one entry of `settings.SETTINGS`, and one field of `Options`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import random
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_taskprogress.parsing import (
-    directory,
-    names,
-    one_of,
-    path,
-    percent,
-    positive,
-    switch,
-)
+from pytest_taskprogress.parsing import RANDOM
+from pytest_taskprogress.settings import SETTINGS, Setting
 
 if TYPE_CHECKING:
     from pytest_taskprogress.checks.contract import Contract
@@ -29,12 +23,13 @@ if TYPE_CHECKING:
 __all__ = [
     "SETTINGS",
     "Options",
-    "Setting",
     "add_options",
     "contract_of",
     "of_config",
     "of_item",
     "rules_of",
+    "sections_of",
+    "seed_of",
     "with_marker",
 ]
 
@@ -46,6 +41,8 @@ class Options:
     Attributes:
         engine: Which engine the fixture `taskprogress` is.
         limit: How many messages may come of what one drain runs, beyond those that waited.
+        seed: What the seeds of all tests are made of; `"random"`: another one each time; None: what
+            is run next is not random.
         strict: Whether a run that breaks the contract fails the test.
         ignore: Names of rules of the contract that are off.
         figures: Rules of the contract, and what they go by.
@@ -58,6 +55,7 @@ class Options:
 
     engine: str = "eager"
     limit: int = 10_000
+    seed: int | str | None = None
     strict: bool = False
     ignore: tuple[str, ...] = ()
     figures: tuple[tuple[str, Any], ...] = ()
@@ -97,134 +95,6 @@ class Options:
             raise pytest.UsageError(message) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One option: `--taskprogress-NAME`, ini key `taskprogress_NAME`, and maybe a marker argument.
-
-    Attributes:
-        name: Field of `Options`.
-        parse: Takes what the user wrote; raises ValueError with what is valid.
-        help: What it is for.
-        in_marker: Whether `@pytest.mark.taskprogress(NAME=...)` may set it.
-        is_flag: Whether it has no value on the command line.
-        is_figure: Whether it is one of `Options.figures`, and no field of its own.
-        adds: Whether it is a list, to which a marker adds.
-        is_path: Whether it is a file or a directory.
-        metavar: What stands for its value in `--help`; empty: its name.
-    """
-
-    name: str
-    parse: Callable[[Any], Any]
-    help: str
-    in_marker: bool = False
-    is_flag: bool = False
-    is_figure: bool = False
-    adds: bool = False
-    is_path: bool = False
-    metavar: str = ""
-
-    @property
-    def flag(self) -> str:
-        """As it is written on the command line."""
-        return f"--taskprogress-{self.name.replace('_', '-')}"
-
-    @property
-    def key(self) -> str:
-        """As it is written in an ini file."""
-        return f"taskprogress_{self.name}"
-
-
-def _figure(name: str) -> Callable[[Any], Any]:
-    """Takes the figure of a rule as its text or value; the rule says what is valid."""
-
-    def parse(value: Any) -> Any:
-        from pytest_taskprogress.checks.rules import RULES
-
-        figure = RULES[name.replace("_", "-")].figure
-        # A marker may switch it off by False, or back to its default by None.
-        if value is None or value is False or figure is None:
-            return value
-        return figure.parse(value)
-
-    return parse
-
-
-def _of_rule(name: str, what: str) -> Setting:
-    """The figure of a rule, as an option; see the rule for its reason."""
-    return Setting(name, _figure(name), what, in_marker=True, is_figure=True)
-
-
-SETTINGS: Final = (
-    Setting(
-        "engine",
-        one_of("eager"),
-        "which engine the fixture taskprogress is: eager (default)",
-    ),
-    Setting(
-        "limit",
-        positive,
-        "how many messages may come of what one drain runs, beyond those that waited, before a task"
-        " is taken to requeue itself for ever (default: 10000)",
-        in_marker=True,
-    ),
-    Setting(
-        "strict",
-        switch,
-        "a run that breaks the contract fails its test (default: a warning)",
-        in_marker=True,
-        is_flag=True,
-    ),
-    Setting(
-        "ignore",
-        names,
-        "rules of the contract that are off: complete,stable-total",
-        in_marker=True,
-        adds=True,
-    ),
-    _of_rule("abort_honoured", "reports, and abort checks, after an abort at most (default: 1)"),
-    _of_rule("first_report", "seconds until the first report at most (default: not judged)"),
-    _of_rule("max_gap", "seconds between two writes at most (default: not judged)"),
-    _of_rule(
-        "write_budget",
-        "reports of a task at most, and maybe the smallest step in percent: 100,1 (default: not"
-        " judged)",
-    ),
-    _of_rule("described", "characters of a description at least (default: not judged)"),
-    Setting(
-        "report",
-        path,
-        "write an HTML page of all tests and their runs to this file",
-        is_path=True,
-        metavar="FILE",
-    ),
-    Setting(
-        "coverage",
-        switch,
-        "tell which transitions and reports were reached, and which aborted",
-        is_flag=True,
-    ),
-    Setting(
-        "fail_under",
-        percent,
-        "fail if transition coverage is less than this, in percent",
-        metavar="PERCENT",
-    ),
-    Setting(
-        "record",
-        path,
-        "keep the histories of all tests in this directory, as golden ones",
-        is_path=True,
-        metavar="DIR",
-    ),
-    Setting(
-        "replay",
-        directory,
-        "compare the histories of all tests with those kept there",
-        is_path=True,
-        metavar="DIR",
-    ),
-)
-
 _MARKER: Final = "@pytest.mark.taskprogress"
 
 
@@ -258,6 +128,10 @@ def of_config(config: pytest.Config) -> Options:
         elif ini not in ("", None, []):
             ini = _based(setting, ini, there)
             options = _set(options, setting, ini, f"ini option {setting.key}")
+    if options.seed == RANDOM:
+        # A process of xdist has that of the one which started it.
+        told = getattr(config, "workerinput", {}).get("taskprogress_seed")
+        options = replace(options, seed=_by_chance() if told is None else told)
     if options.record and options.replay:
         message = "--taskprogress-record and --taskprogress-replay: one at a time"
         raise pytest.UsageError(message)
@@ -339,6 +213,43 @@ def of_item(options: Options, item: pytest.Item) -> Options:
         rules = [rule.name for rule in rules_of(item.ihook) if hasattr(rule, "name")]
         options = with_marker(options, marker.kwargs, marker.args, rules)
     return options
+
+
+def seed_of(options: Options, nodeid: str) -> tuple[int, int] | None:
+    """The seed of a test: another one for each, and the same wherever and whenever it is run.
+
+    Args:
+        options: Those of the test.
+        nodeid: Its id.
+
+    Returns:
+        What it is made of, as somebody gave it, and what it is; None if nothing is to be random.
+    """
+    if options.seed is None:
+        return None
+    given = _by_chance() if isinstance(options.seed, str) else options.seed
+    # Of a text, by its digest: not by its hash, which another process has another of.
+    return given, random.Random(f"{given} {nodeid}").getrandbits(32)  # noqa: S311 - no secret
+
+
+def sections_of(seed: tuple[int, int] | list[Any] | None) -> list[tuple[str, str]]:
+    """The section of the report of a test that failed: how its runs are repeated.
+
+    Args:
+        seed: What its seed was made of, and its seed; empty, or None: nothing is told.
+    """
+    if not seed:
+        return []
+    given, own = seed
+    text = (
+        f"taskprogress: seed {given}. Its runs are repeated by --taskprogress-seed={given}, and in"
+        f" code by EagerEngine(app, seed={own})"
+    )
+    return [("taskprogress seed", text)]
+
+
+def _by_chance() -> int:
+    return random.SystemRandom().randrange(2**32)
 
 
 def rules_of(hook: Any) -> list[Any]:

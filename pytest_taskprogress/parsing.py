@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["directory", "names", "one_of", "path", "percent", "positive", "switch"]
+__all__ = [
+    "RANDOM",
+    "directory",
+    "names",
+    "one_of",
+    "path",
+    "percent",
+    "positive",
+    "seed",
+    "switch",
+]
+
+#: How a seed is asked for that is another one each time.
+RANDOM: Final = "random"
 
 
 def one_of(*values: str) -> Callable[[Any], str]:
@@ -31,6 +44,19 @@ def positive(value: Any) -> int:
         message = "expected a whole number of 1 or more"
         raise ValueError(message)
     return number
+
+
+def seed(value: Any) -> int | str:
+    """Take a whole number, or that it is to be random."""
+    if isinstance(value, str) and value.strip().lower() == RANDOM:
+        return RANDOM
+    try:
+        if not isinstance(value, (bool, float)):
+            return int(value)
+    except (TypeError, ValueError):
+        pass
+    message = f"expected a whole number, or {RANDOM}"
+    raise ValueError(message)
 
 
 def switch(value: Any) -> bool:

@@ -7,19 +7,18 @@ first fixture is used.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator
+from contextlib import ExitStack
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_taskprogress import hooks, options
+from pytest_taskprogress import endings, hooks, options
 from pytest_taskprogress.report.colours import Colours
 
 if TYPE_CHECKING:
     from pytest_taskprogress.checks.contract import Contract
-    from pytest_taskprogress.engines.attached import CeleryEngine
     from pytest_taskprogress.engines.backend import FakeBackend
     from pytest_taskprogress.engines.eager import EagerEngine
     from pytest_taskprogress.listeners.capturing import CaptureListener
@@ -36,6 +35,7 @@ _ITEM: Final = pytest.StashKey[pytest.Item]()
 _OUTER: Final = pytest.StashKey["tuple[Contract, list[Any]]"]()
 #: What was compared, and the position of the first difference.
 _DIFFERENCE: Final = pytest.StashKey[Any]()
+_SEED: Final = pytest.StashKey["tuple[int, int] | None"]()
 _CONTRACTS: Final = pytest.StashKey["dict[object, Contract]"]()
 
 
@@ -53,15 +53,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the marker, and check the options before anything runs."""
     config.addinivalue_line(
         "markers",
-        "taskprogress(limit=..., strict=..., ignore=[...], max_gap=...): options of the"
+        "taskprogress(limit=..., seed=..., strict=..., ignore=[...], max_gap=...): options of the"
         " taskprogress fixtures for a test, a class or a module; limit: how many messages may come"
-        " of what one drain runs; strict: whether breaking the contract fails the test; ignore:"
-        " rules of the contract that are off; and the figures of its rules",
+        " of what one drain runs; seed: what is run next is random by it; strict: whether breaking"
+        " the contract fails the test; ignore: rules of the contract that are off; and the figures"
+        " of its rules",
     )
     config.stash[_OPTIONS] = found = options.of_config(config)
     config.stash[_APPS] = {}
     config.stash[_CONTRACTS] = {}
-    if _is_loaded():
+    if endings.is_loaded():
         from pytest_taskprogress.engines.judging import process
 
         # A session that is run in a test of another one gives back what that one has said.
@@ -85,9 +86,21 @@ def _new_session(config: pytest.Config, found: options.Options) -> Session:
     return Session(found, is_worker=is_worker, root=str(config.rootpath), sites_of=_sites_of)
 
 
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Tell the seed that repeats all runs."""
+    seed = config.stash[_OPTIONS].seed
+    return None if seed is None else f"taskprogress: seed {seed}"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Tell the seed to a process of xdist."""
+    node.workerinput["taskprogress_seed"] = node.config.stash[_OPTIONS].seed
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Let go of the last test: pytest may be run again in this process."""
-    if _is_loaded():
+    if endings.is_loaded():
         from pytest_taskprogress.engines.judging import process
 
         process.begin(*config.stash.get(_OUTER, ()))
@@ -193,11 +206,25 @@ def _install(config: pytest.Config, engine: EagerEngine, app: Any) -> None:
     stack = config.stash[_INSTALLED] = ExitStack()
     stack.enter_context(engine.installed(app))
     item = config.stash[_ITEM]
-    engine.limit = _options_of(item).limit
-    engine.contract = _contract_of(item)
+    _prepare(engine, item)
     log = _log_of(item)
     if log is not None:
         log.know(app)
+
+
+def _prepare(engine: EagerEngine, item: pytest.Item) -> None:
+    """Set what a test asks of the engine."""
+    engine.limit = _options_of(item).limit
+    engine.contract = _contract_of(item)
+    seed = _seed_of(item)
+    engine.seed = None if seed is None else seed[1]
+
+
+def _seed_of(item: pytest.Item) -> tuple[int, int] | None:
+    """What the seed of a test is made of, and what it is; None if it has none."""
+    if _SEED not in item.stash:
+        item.stash[_SEED] = options.seed_of(_options_of(item), item.nodeid)
+    return item.stash[_SEED]
 
 
 def _uninstall(config: pytest.Config) -> None:
@@ -240,9 +267,9 @@ def pytest_fixture_setup(
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     """Install the engine before the fixtures of a test that uses it: they may run tasks."""
-    for attached in _attached():
+    for listening in endings.attached():
         # What was raised before is no fault of this test; it was logged.
-        attached.told_of_listeners()
+        listening.told_of_listeners()
     item.config.stash[_ITEM] = item
     # Also of a marker that was added after the collection.
     contract = _contract_of(item)
@@ -251,7 +278,7 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
         # The runs of a test under `@given` are others every time.
         item.stash[_LOG] = session.begin(item.nodeid, is_random=_is_given(item))
     # Where anything is asked for, also of the engines of a test that loads them later.
-    if session is not None or contract is not None or _is_loaded():
+    if session is not None or contract is not None or endings.is_loaded():
         from pytest_taskprogress.engines.judging import process
 
         process.begin(contract, () if session is None else (item.stash[_LOG].take,))
@@ -266,7 +293,8 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test whose listeners raised, or a run that it left early."""
     engine = _engine_of(item)
     try:
-        result = yield
+        with endings.each_anew(item, engine, _prepare):
+            result = yield
     finally:
         if engine is not None:
             from pytest_taskprogress.report.sweeps import PROPERTY
@@ -274,41 +302,13 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
             # As properties of the test they reach the terminal from the processes of xdist too.
             item.user_properties.extend((PROPERTY, str(sweep)) for sweep in engine.sweeps)
     log = _log_of(item)
-    with _without_lines_of_ours():
-        if engine is not None:
-            engine.check_walks()
-            engine.check_listeners()
-        if _is_loaded():
-            from pytest_taskprogress.engines.showing import check_contracts
-
-            check_contracts()
+    with endings.without_lines_of_ours():
+        endings.check(engine)
         if log is not None:
             log.check_golden()
-    for attached in _attached():
-        attached.check_listeners()
+    for listening in endings.attached():
+        listening.check_listeners()
     return result
-
-
-@contextmanager
-def _without_lines_of_ours() -> Iterator[None]:
-    """Show of errors that say everything their text, and no lines of the plugin."""
-    try:
-        yield
-    except Exception as error:
-        from pytest_taskprogress.core.errors import GoldenError, TaskProgressWarning
-        from pytest_taskprogress.core.failed import CheckFailed
-
-        if not isinstance(error, (CheckFailed, GoldenError, TaskProgressWarning)):
-            raise
-        failed = pytest.fail.Exception(str(error), pytrace=False)
-        failed.shows_runs = getattr(error, "shows_runs", False)  # type: ignore[attr-defined]
-        raise failed from None
-
-
-def _attached() -> list[CeleryEngine]:
-    """The engines that listen to plain apps, as production code attaches them."""
-    module = sys.modules.get("pytest_taskprogress.engines.attached")
-    return [] if module is None else list(module.attached)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -319,14 +319,15 @@ def pytest_runtest_makereport(
     report = yield
     engine = _engine_of(item)
     engines = [] if engine is None else [engine]
-    if _is_loaded() and (call.when == "call" or report.failed):
+    if endings.is_loaded() and (call.when == "call" or report.failed):
         from pytest_taskprogress.engines import showing
 
         error = None if call.excinfo is None else call.excinfo.value
         how = _how_to_show(item, call.when, error)
         if report.failed:
-            listening = [*_attached(), *engines] if call.when == "call" else []
+            listening = [*endings.attached(), *engines] if call.when == "call" else []
             report.sections.extend(showing.sections_of(engines, listening, error, **how))
+            report.sections.extend(options.sections_of(engines and item.stash.get(_SEED, None)))
         if item.config.getoption("htmlpath", None):
             import pytest_html
 
@@ -337,11 +338,6 @@ def pytest_runtest_makereport(
     if log is not None and (log or engines):
         report.taskprogress = log.leave()  # type: ignore[attr-defined]
     return report
-
-
-def _is_loaded() -> bool:
-    """Whether there can be any engine."""
-    return "pytest_taskprogress.engines.judging" in sys.modules
 
 
 def _how_to_show(item: pytest.Item, when: str, error: BaseException | None) -> dict[str, Any]:
@@ -374,7 +370,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, object, object
     try:
         return (yield)
     finally:
-        with _without_lines_of_ours():
+        with endings.without_lines_of_ours():
             _uninstall(item.config)
 
 

@@ -11,6 +11,10 @@ import pytest
 
 import pytest_taskprogress
 
+# Before a test runs a session in this process, which forgets what is first imported in it.
+for _name in pytest_taskprogress.__all__:
+    getattr(pytest_taskprogress, _name)
+
 
 @pytest.mark.parametrize("name", pytest_taskprogress.__all__)
 def test_every_name_is_there(name):

@@ -15,7 +15,9 @@ MARKED = """
         pass
     """
 
-KNOWN = "limit, strict, ignore, abort_honoured, first_report, max_gap, write_budget, described*"
+KNOWN = (
+    "limit, seed, strict, ignore, abort_honoured, first_report, max_gap, write_budget, described*"
+)
 
 
 #: Arguments of a marker, and what is said of them.
@@ -177,5 +179,8 @@ def test_it_explains_itself(pytester):
     """`pytest --markers` tells of all it takes."""
     result = pytester.runpytest_inprocess("--markers")
     text = " ".join(result.stdout.str().split())
-    assert "@pytest.mark.taskprogress(limit=..., strict=..., ignore=[...], max_gap=...)" in text
+    assert (
+        "@pytest.mark.taskprogress(limit=..., seed=..., strict=..., ignore=[...], max_gap=...)"
+        in text
+    )
     assert "rules of the contract that are off" in text

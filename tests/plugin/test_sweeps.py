@@ -144,7 +144,7 @@ def test_every_sweep_of_a_test(pytester, project):
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
         [
-            f"*of {project}.import_users: 1 of 2, Revoke(before_start(1), terminate=False)",
+            f"*of {project}.import_users: 1 of 2, Revoke(before_start(1))",
             "taskprogress: 2 runs in 2 sweeps",
         ]
     )
@@ -264,7 +264,7 @@ def test_subtests(pytester, project):
     result = pytester.runpytest("-W", "ignore")
     result.stdout.fnmatch_lines(
         [
-            f"*a sweep of {project}.import_users: 2 of 3, Revoke(at_report(1), terminate=False)",
+            f"*a sweep of {project}.import_users: 2 of 3, Revoke(at_report(1))",
             "taskprogress: 3 runs in a sweep",
         ]
     )
