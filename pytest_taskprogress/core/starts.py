@@ -16,8 +16,7 @@ class Start:
         index: How many transitions of all tasks were written before.
         ended: How many there were when it had come to its end; None if it never did: a worker died
             with it.
-        again: Whether it may find the end of another execution: its message, or that of an earlier
-            attempt, had been delivered before, or RETRY could not be stored.
+        again: Whether its message had been delivered before, or that of an earlier attempt.
     """
 
     at: float

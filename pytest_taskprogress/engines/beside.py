@@ -25,10 +25,11 @@ __all__ = ["Beside"]
 #: How often one may report the same again, or look for an abort, before the next one has its turn:
 #: who polls lets others work, as it would on a worker.
 _PATIENCE: Final = 20
-#: How often each of them may report the same again, before it is said that they wait for each other.
+#: How often each of them may report the same again, before it is said that they wait for each
+#: other.
 _HOPE: Final = 500
 #: The same for the last one of them, for whom nobody is left to do anything.
-_HOPE_ALONE: Final = 5_000
+_HOPE_ALONE: Final = 2_000
 #: What an abort check counts of that: one that works for long between two reports looks often.
 _CHECK: Final = 0.1
 

@@ -132,7 +132,7 @@ class EagerEngine(Runs):
 
     @property
     def seed(self) -> int | None:
-        """What is run next is random by this seed; so are ids and the jitter of retries; may be set.
+        """By which it is random what runs next, and ids, and the jitter of retries; may be set.
 
         Tasks run beside each other then, as under `Schedule(seed=...)`, anew after each `reset()`;
         no id comes twice. None: one message runs after the other.
@@ -144,8 +144,9 @@ class EagerEngine(Runs):
         Schedule(seed=seed)
         if seed is not None:
             greenlets()
+        is_new = seed != self._turns.seed
         self._turns.seed = seed
-        if self._parts is not None:
+        if is_new and self._parts is not None:
             self._draw_ids()
 
     def _draw_ids(self) -> None:
@@ -221,7 +222,7 @@ class EagerEngine(Runs):
             undo.callback(self.on_run.__setitem__, slice(None), list(self.on_run))
             undo.enter_context(self._turns.working_on(pending, self._deadlock))
             undo.callback(lambda: self._findings.tell_threads(threads.leave()))
-            undo.callback(self._finish_walks)
+            undo.callback(self.finish_walks)
             try:
                 yield self
             except BaseException as error:
@@ -257,7 +258,7 @@ class EagerEngine(Runs):
         if self._turns.in_task:
             message = "reset() inside a task: the engine cannot begin anew while it runs one"
             raise EngineError(message)
-        self._finish_walks()
+        self.finish_walks()
         self._turns.begin_anew()
         self._turns.pending.clear()
         self._failing.clear()

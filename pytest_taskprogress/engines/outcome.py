@@ -37,13 +37,11 @@ class Origin:
         parent: Id of the task that it came of; None if it came of none.
         starts: Each time that a worker began with it.
         refused: Whether the result backend has refused to store its end.
-        again: Whether its next start is that of an execution too many.
     """
 
     parent: str | None
     starts: list[Start] = field(default_factory=list)
     refused: bool = False
-    again: bool = False
 
     @property
     def lost(self) -> bool:

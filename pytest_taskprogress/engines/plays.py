@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import EngineError
-from pytest_taskprogress.core.states import RETRY, TERMINAL_STATES
+from pytest_taskprogress.core.states import TERMINAL_STATES
 from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines.beside import Beside
 from pytest_taskprogress.engines.failing import Failing
@@ -56,8 +56,8 @@ class Plays(ABC):
             try:
                 check(access)
             except Exception:
-                if state == RETRY or state in TERMINAL_STATES:
-                    self._on_end_refused(record_id, state)
+                if state in TERMINAL_STATES:
+                    self._on_end_refused(record_id)
                 raise
 
         self.backend.refuse_with(None if check is None else refuse)
@@ -68,8 +68,8 @@ class Plays(ABC):
         """How many transitions there were."""
 
     @abstractmethod
-    def _on_end_refused(self, task_id: str, state: str) -> None:
-        """Know that the end of a task, or of an attempt, could not be stored."""
+    def _on_end_refused(self, task_id: str) -> None:
+        """Know that the end of a task could not be stored."""
 
     @abstractmethod
     def run(self, task_or_signature: Any, /, *args: Any, **kwargs: Any) -> TaskRun:
@@ -165,7 +165,7 @@ class Plays(ABC):
         self._walks.append(walk)
         return Steps(walk)
 
-    def _finish_walks(self) -> None:
+    def finish_walks(self) -> None:
         """Nothing stands still for ever: what a test left goes on to its end."""
         for walk in self._walks:
             walk.leave()

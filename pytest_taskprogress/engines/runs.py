@@ -14,7 +14,13 @@ from pytest_taskprogress.core.aborts import AbortRequest
 from pytest_taskprogress.core.clock import VirtualClock
 from pytest_taskprogress.core.errors import EngineError
 from pytest_taskprogress.core.starts import Start
-from pytest_taskprogress.core.states import FAILURE, RETRY, REVOKED, RUNNING, SUSPENDED, TERMINAL_STATES
+from pytest_taskprogress.core.states import (
+    FAILURE,
+    REVOKED,
+    RUNNING,
+    SUSPENDED,
+    TERMINAL_STATES,
+)
 from pytest_taskprogress.engines.base import PendingTask
 from pytest_taskprogress.engines.flows import Flows
 from pytest_taskprogress.engines.internals import worker_state
@@ -208,17 +214,13 @@ class Runs(Plays, Surfaced):
             step.start = len(origin.starts)
         again = bool(request.delivery_info.get("redelivered"))
         # What such an execution asks for, a retry, is one too many as well.
-        again = origin.again = again or origin.again
+        again = again or any(each.again for each in origin.starts)
         origin.starts.append(Start(self._clock.monotonic(), len(self._capture), again=again))
         super()._on_start(request)
 
-    def _on_end_refused(self, task_id: str, state: str) -> None:
-        origin = self._origins.get(task_id)
-        if origin is not None and state == RETRY:
-            # A worker stores FAILURE instead, and the next attempt is under way all the same.
-            origin.again = True
-        elif origin is not None:
-            origin.refused = True
+    def _on_end_refused(self, task_id: str) -> None:
+        if task_id in self._origins:
+            self._origins[task_id].refused = True
 
     def _on_end(self, request: Any) -> None:
         step, starts = self._turns.threads.step, self._origins[request.id].starts

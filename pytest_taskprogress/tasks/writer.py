@@ -58,10 +58,13 @@ class ReportWriter:
     def write(self, state: str, meta: dict[str, Any]) -> None:
         """Write now; what was held back is out of date."""
         self._held = None
+        if self._stores:
+            self._store(state, meta)
+        # Only now: what could not be stored holds nothing back.
         if self._throttle is not None:
             self._last = (state, self._clock.monotonic())
-        if not self._stores:
-            return
+
+    def _store(self, state: str, meta: dict[str, Any]) -> None:
         task = self._task
         if self._request is None or task.request is self._request:
             task.update_state(task_id=self.task_id, state=state, meta=meta)

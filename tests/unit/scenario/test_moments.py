@@ -26,6 +26,7 @@ from pytest_taskprogress.scenario import (
     at_state,
     at_write,
     before_start,
+    if_reached,
     when,
 )
 
@@ -401,3 +402,42 @@ class TestWhatCounts:
         assert occasions.report(5).in_task
         assert not occasions.start().in_task
         assert not occasions.write("SUCCESS", source=None).in_task
+
+
+class TestIfReached:
+    @pytest.mark.parametrize("code", CODES)
+    def test_its_repr_is_code(self, code):
+        """It is written around the moment that need not come."""
+        moment = if_reached(made(code))
+        assert repr(moment) == f"if_reached({code})"
+        assert made(repr(moment)) == moment
+
+    @pytest.mark.parametrize("make", ALL)
+    def test_what_it_is(self, make):
+        """The same moment, but for that it may be missed."""
+        plain, moment = make(), if_reached(make())
+        assert (plain.may_miss, moment.may_miss) == (False, True)
+        assert moment != plain
+        assert moment == if_reached(make())
+        assert (moment.n, moment.task, moment.in_task) == (plain.n, plain.task, plain.in_task)
+
+    def test_twice(self):
+        """It is the same moment."""
+        moment = if_reached(at_report(1, task="export"))
+        assert if_reached(moment) is moment
+        assert repr(moment) == "if_reached(at_report(1, task='export'))"
+
+    def test_when_it_is(self, occasions):
+        """It is where the moment is."""
+        moment = if_reached(at_state("STARTED", task="export"))
+        assert moment.is_at(occasions.write("STARTED"))
+        assert not moment.is_at(occasions.write("STARTED", name="other"))
+        assert not moment.is_at(occasions.start())
+
+    @pytest.mark.parametrize("garbage", [None, 3, "at_report(3)", Moment, at_report], ids=repr)
+    def test_what_is_no_moment(self, garbage):
+        """It takes a moment; the message shows what came."""
+        with pytest.raises(TypeError) as caught:
+            if_reached(garbage)
+        message = str(caught.value)
+        assert message.startswith("if_reached() takes a moment, such as at_report(3), got ")

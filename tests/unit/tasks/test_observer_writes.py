@@ -31,6 +31,8 @@ class _Written:
         self.writes: list[tuple[str, float, float]] = []
 
     def update_state(self, *, state: str, meta: dict[str, Any], task_id: object) -> None:
+        if "refused" in meta:
+            raise EncodeError
         self.writes.append((state, meta["current"], self.clock.monotonic()))
 
     def observer(self, throttle: float | None) -> Observer:
@@ -62,6 +64,16 @@ def test_no_throttle_stores_every_report(throttle: float | None) -> None:
     for _ in range(3):
         observer.update("")
     assert [current for _, current, _ in task.writes] == [1, 2, 3]
+
+
+def test_what_could_not_be_stored_holds_nothing_back() -> None:
+    """The first report that is stored is the first: one that was refused does not count."""
+    task = _Written()
+    observer = task.observer(10.0)
+    with pytest.raises(EncodeError):
+        observer.update("", meta={"refused": True})
+    observer.update("")
+    assert [current for _, current, _ in task.writes] == [2]
 
 
 def test_throttle_never_holds_the_complete_report() -> None:
