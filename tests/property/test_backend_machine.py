@@ -1,9 +1,11 @@
-"""FakeBackend and Celery's `cache+memory`, driven side by side: the same answers to everything."""
+"""FakeBackend beside Celery's `cache+memory`, the same answers to everything; and beside a dict."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import uuid4
 
@@ -17,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from kombu.exceptions import EncodeError
 
-from pytest_taskprogress import FakeBackend, Transition
+from pytest_taskprogress import FakeBackend, Transition, VirtualClock
 
 Answer = tuple[str, Any]
 
@@ -446,12 +448,147 @@ class CachedMachine(BackendMachine):
     conf = {"result_cache_max": 100}  # noqa: RUF012 - read only
 
 
+@dataclass
+class Known:
+    """What a dict has of a task: what was stored last, and when."""
+
+    state: str
+    value: Any
+    at: float
+
+
+class DictMachine(RuleBasedStateMachine):
+    """A dict is all there is to it: the first SUCCESS is final, and records go out of date."""
+
+    EXPIRES = 60.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.app = Celery("machine", set_as_current=False)
+        self.app.conf.update(result_expires=self.EXPIRES)
+        self.clock = VirtualClock()
+        self.backend = FakeBackend(self.app, clock=self.clock)
+        self.known: dict[str, Known] = {}
+        self.counters: dict[str, tuple[int, float]] = {}
+        self.began = 0.0
+        self.told: list[Transition] = []
+        self.expected: list[tuple[str, str, str, bool, float]] = []
+        self.backend.subscribe(self.told.append)
+
+    def teardown(self) -> None:
+        """Close the app."""
+        self.app.close()
+
+    @property
+    def now(self) -> float:
+        """Seconds of the clock."""
+        return self.clock.monotonic()
+
+    def of(self, name: str) -> Known | None:
+        """What is known of a task, unless it is out of date."""
+        known = self.known.get(name)
+        return None if known is None or self.now - known.at >= self.EXPIRES else known
+
+    @rule(
+        name=tasks,
+        value=st.recursive(
+            st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
+            lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner),
+            max_leaves=4,
+        ),
+        state=st.sampled_from(STATES),
+    )
+    def store(self, name: str, value: Any, state: str) -> None:
+        """Store; what comes after SUCCESS is dropped."""
+        old = self.of(name)
+        stored = old is None or old.state != "SUCCESS"
+        if stored:
+            self.known[name] = Known(state, deepcopy(value), self.now)
+        before = "PENDING" if old is None else old.state
+        self.expected.append((name, before, state, stored, self.now - self.began))
+        self.backend.store_result(name, value, state)
+        if isinstance(value, (dict, list)):
+            value.clear()  # what the writer does with it later is none of the backend's
+
+    @rule(name=tasks, kind=st.sampled_from([ValueError, KeyError]), text=st.text(max_size=3))
+    def fail(self, name: str, kind: type[Exception], text: str) -> None:
+        """Store an exception."""
+        old = self.of(name)
+        stored = old is None or old.state != "SUCCESS"
+        if stored:
+            self.known[name] = Known("FAILURE", kind(text), self.now)
+        before = "PENDING" if old is None else old.state
+        self.expected.append((name, before, "FAILURE", stored, self.now - self.began))
+        self.backend.store_result(name, kind(text), "FAILURE")
+
+    @rule(name=tasks)
+    def forget(self, name: str) -> None:
+        """Forget; what nobody knows, too."""
+        self.known.pop(name, None)
+        self.backend.forget(name)
+
+    @rule(name=tasks)
+    def count(self, name: str) -> None:
+        """Count, as chords do: a counter begins at 0, and goes out of date from then on."""
+        value, at = self.counters.get(name, (0, self.now))
+        if self.now - at >= self.EXPIRES:
+            value, at = 0, self.now
+        self.counters[name] = value + 1, at
+        assert self.backend.incr(f"counter-{name}") == value + 1
+
+    @rule(name=tasks)
+    def uncount(self, name: str) -> None:
+        """Delete a counter."""
+        self.counters.pop(name, None)
+        self.backend.delete(f"counter-{name}")
+
+    @rule(seconds=st.sampled_from([1.0, 25.0, 60.0]))
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.advance(seconds)
+
+    @rule()
+    def clear(self) -> None:
+        """Begin anew."""
+        self.backend.clear()
+        self.known, self.counters, self.began = {}, {}, self.now
+        self.told.clear()
+        self.expected.clear()
+
+    @invariant()
+    def same_as_the_dict(self) -> None:
+        """Each reader says what the dict has."""
+        for name in TASKS:
+            known = self.of(name)
+            state, value = ("PENDING", None) if known is None else (known.state, known.value)
+            reads = self.backend.reads[name]
+            meta = self.backend.peek(name)
+            assert self.backend.reads[name] == reads
+            assert (meta["status"], comparable(meta["result"])) == (state, comparable(value))
+            assert self.backend.get_state(name) == state
+            assert comparable(self.backend.get_result(name)) == comparable(value)
+            assert AsyncResult(name, app=self.app, backend=self.backend).ready() is (
+                state in READY_STATES
+            )
+
+    @invariant()
+    def told_as_written(self) -> None:
+        """Subscribers were told each write once, in order, dropped ones as such."""
+        assert [
+            (each.uuid, each.old_state, each.state, each.stored, each.at) for each in self.told
+        ] == self.expected
+        assert [each.index for each in self.told] == list(range(len(self.told)))
+        for name in TASKS:
+            assert self.backend.writes[name] == sum(each[0] == name for each in self.expected)
+
+
+TestDict = DictMachine.TestCase
 TestJson = BackendMachine.TestCase
 TestPickle = PickleMachine.TestCase
 TestExtended = ExtendedMachine.TestCase
 TestCached = CachedMachine.TestCase
 
-TestJson.settings = settings(deadline=None, stateful_step_count=25)
+TestDict.settings = TestJson.settings = settings(deadline=None, stateful_step_count=25)
 TestPickle.settings = TestJson.settings
 TestExtended.settings = TestCached.settings = settings(
     TestJson.settings, max_examples=max(1, settings().max_examples // 4)

@@ -102,11 +102,13 @@ def _is_of_another(task: JudgedTask, each: Transition, ended: Transition) -> boo
     What is dropped after SUCCESS is lost if the task asked for that execution, and is no loss if
     its message was only delivered again.
     """
-    enders = [start for start in task.starts if start.covers(ended.index)]
+    # One that a worker died with has no end, and is over when the next one begins.
+    starts = [start for start in task.starts if start.ended is not None or start is task.starts[-1]]
+    enders = [start for start in starts if start.covers(ended.index)]
     return any(
         (each.stored or writer.again or any(ender.again for ender in enders))
         and (writer.index > ended.index or any(ender is not writer for ender in enders))
-        for writer in task.starts
+        for writer in starts
         if writer.covers(each.index)
     )
 

@@ -73,7 +73,7 @@ def test_what_could_not_be_stored_holds_nothing_back() -> None:
     with pytest.raises(EncodeError):
         observer.update("", meta={"refused": True})
     observer.update("")
-    assert [current for _, current, _ in task.writes] == [2]
+    assert [current for _, current, _ in task.writes] == [1]
 
 
 def test_throttle_never_holds_the_complete_report() -> None:
