@@ -101,18 +101,20 @@ if TYPE_CHECKING:
     from pytest_taskprogress.listeners.timing import (
         PrintingDurationListener as PrintingDurationListener,
     )
-    from pytest_taskprogress.properties.consumers import check_consumer as check_consumer
-    from pytest_taskprogress.properties.exploration import explore as explore
-    from pytest_taskprogress.properties.findings import Exploration as Exploration
-    from pytest_taskprogress.properties.findings import FaultsFound as FaultsFound
-    from pytest_taskprogress.properties.findings import Finding as Finding
+    from pytest_taskprogress.properties.consuming.consumers import check_consumer as check_consumer
+    from pytest_taskprogress.properties.consuming.results import (
+        as_group_results as as_group_results,
+    )
+    from pytest_taskprogress.properties.consuming.results import as_results as as_results
+    from pytest_taskprogress.properties.consuming.watching import ConsumerFailed as ConsumerFailed
+    from pytest_taskprogress.properties.exploring.exploration import explore as explore
+    from pytest_taskprogress.properties.exploring.findings import Exploration as Exploration
+    from pytest_taskprogress.properties.exploring.findings import FaultsFound as FaultsFound
+    from pytest_taskprogress.properties.exploring.findings import Finding as Finding
     from pytest_taskprogress.properties.machines.abortable import (
         AbortableMachine as AbortableMachine,
     )
     from pytest_taskprogress.properties.machines.observer import ObserverMachine as ObserverMachine
-    from pytest_taskprogress.properties.results import as_group_results as as_group_results
-    from pytest_taskprogress.properties.results import as_results as as_results
-    from pytest_taskprogress.properties.watching import ConsumerFailed as ConsumerFailed
     from pytest_taskprogress.tasks.abortable import AbortableTask as AbortableTask
     from pytest_taskprogress.tasks.base import ProgressTask as ProgressTask
     from pytest_taskprogress.tasks.claiming import CeleryClaimBoard as CeleryClaimBoard
@@ -140,7 +142,7 @@ _HOMES: Final = {
     "CircularCanvasError": "core.errors",
     "ClaimUnsupported": "core.errors",
     "Clock": "core.clock",
-    "ConsumerFailed": "properties.watching",
+    "ConsumerFailed": "properties.consuming.watching",
     "Contract": "checks.contract",
     "ContractViolated": "core.failed",
     "DeadlockError": "core.errors",
@@ -153,13 +155,13 @@ _HOMES: Final = {
     "EngineError": "core.errors",
     "EngineNotInstalled": "core.errors",
     "EventTimeListener": "listeners.timing",
-    "Exploration": "properties.findings",
+    "Exploration": "properties.exploring.findings",
     "Failure": "listeners.failure",
     "FailureFormatter": "listeners.formatters",
     "FakeBackend": "engines.backend",
     "FakeClaimBoard": "listeners.claims",
-    "FaultsFound": "properties.findings",
-    "Finding": "properties.findings",
+    "FaultsFound": "properties.exploring.findings",
+    "Finding": "properties.exploring.findings",
     "ForeignTaskError": "core.errors",
     "GoldenError": "core.errors",
     "History": "core.transitions",
@@ -201,8 +203,8 @@ _HOMES: Final = {
     "VirtualClock": "core.clock",
     "Write": "core.sequence",
     "abort": "tasks.results",
-    "as_group_results": "properties.results",
-    "as_results": "properties.results",
+    "as_group_results": "properties.consuming.results",
+    "as_results": "properties.consuming.results",
     "assert_aborted": "checks.assertions",
     "assert_bounded": "checks.assertions",
     "assert_complete": "checks.assertions",
@@ -221,9 +223,9 @@ _HOMES: Final = {
     "assert_reached": "checks.assertions",
     "assert_same_transitions": "checks.assertions",
     "assert_states": "checks.assertions",
-    "check_consumer": "properties.consumers",
+    "check_consumer": "properties.consuming.consumers",
     "check_transition": "core.states",
-    "explore": "properties.exploration",
+    "explore": "properties.exploring.exploration",
     "group_progress": "tasks.reading",
     "progress": "checks.matchers",
     "read_progress": "tasks.reading",

@@ -27,9 +27,11 @@ __all__ = ["Beside"]
 _PATIENCE: Final = 20
 #: How often each of them may report the same again, before it is said that they wait for each
 #: other.
-_HOPE: Final = 500
+_HOPE: Final = 400
 #: The same for the last one of them, for whom nobody is left to do anything.
-_HOPE_ALONE: Final = 2_000
+_HOPE_ALONE: Final = 1_000
+#: How often they may report, whatever it is, until one of them begins or ends.
+_ENDLESS: Final = 10_000
 #: What an abort check counts of that: one that works for long between two reports looks often.
 _CHECK: Final = 0.1
 
@@ -69,6 +71,7 @@ class Beside:
         self._crash: bool | None = None
         self._same = 0.0
         self._same_of_one = 0
+        self._reports = 0
         self._pending: Pending | None = None
 
     def __bool__(self) -> bool:
@@ -152,6 +155,7 @@ class Beside:
         process = Process(work, Step(place), app_state.task_join_will_block())
         self._processes.append(process)
         self._begin_to_hope()
+        self._reports = 0
         place.ran += 1
         return process
 
@@ -173,6 +177,7 @@ class Beside:
             if process.over:
                 self._processes.remove(process)
                 self._begin_to_hope()
+                self._reports = 0
         if process.over:
             # What was put by for later has not been run.
             place.ran -= not process.ran
@@ -203,8 +208,10 @@ class Beside:
             return
         self._note(current, written)
         options = self._options()
-        if self._same > (_HOPE * (1 + len(options)) if options else _HOPE_ALONE):
+        hope = _HOPE * (1 + len(options)) if options else _HOPE_ALONE
+        if self._same > hope or (options and self._reports > _ENDLESS):
             self._begin_to_hope()
+            self._reports = 0
             raise DeadlockError(self._stuck(current))
         if not options:
             return
@@ -221,6 +228,7 @@ class Beside:
     def _note(self, current: Process, written: Transition | None) -> None:
         self._same += _CHECK if written is None else 1
         self._same_of_one += 1
+        self._reports += 1
         if written is not None:
             before, current.reached = current.reached, written
             if before is None or _news(before) != _news(written):
@@ -303,11 +311,8 @@ class Beside:
 
 
 def _news(written: Transition) -> object:
-    """What of a report says how far a task is."""
-    meta = {
-        key: value for key, value in written.meta.items() if key not in ("description", "elapsed")
-    }
-    return written.state, meta
+    """What of a report says how far a task is: all but the time."""
+    return written.state, {key: written.meta[key] for key in written.meta if key != "elapsed"}
 
 
 def _lost(on_lost: Callable[[ExceptionInfo], object]) -> bool:

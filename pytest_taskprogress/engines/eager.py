@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from random import Random
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -82,6 +83,7 @@ class EagerEngine(Runs):
         self._was_there = False
         self._undo = ExitStack()
         self._ids = ExitStack()
+        self._sources: dict[int, Random] = {}
         self.seed = seed
 
     # -- what it is made of -----------------------------------------------------------------------
@@ -151,7 +153,10 @@ class EagerEngine(Runs):
 
     def _draw_ids(self) -> None:
         self._ids.close()
-        self._ids.enter_context(seeded_ids(self.seed))
+        if self.seed is not None:
+            # A seed that is set again goes on: no id comes twice.
+            source = self._sources.setdefault(self.seed, Random(self.seed))  # noqa: S311
+            self._ids.enter_context(seeded_ids(source))
 
     @property
     def _installed(self) -> _Parts:
@@ -218,6 +223,7 @@ class EagerEngine(Runs):
             Feed(app, self._surface, self._flows, self._runs).connect(undo)
             undo.callback(setattr, self, "_parts", None)
             undo.callback(self._ids.close)
+            self._sources.clear()
             self._draw_ids()
             undo.callback(self.on_run.__setitem__, slice(None), list(self.on_run))
             undo.enter_context(self._turns.working_on(pending, self._deadlock))

@@ -21,16 +21,12 @@ _undo: Final = ExitStack()
 
 
 @contextmanager
-def seeded_ids(seed: int | None) -> Iterator[None]:
+def seeded_ids(source: random.Random) -> Iterator[None]:
     """Let Celery draw from a seed, until left: the ids that it makes, and the jitter of retries.
 
     Args:
-        seed: None: all of that is random, as always.
+        source: What was made of the seed.
     """
-    if seed is None:
-        yield
-        return
-    source = random.Random(seed)  # noqa: S311 - no secret
     if not _sources:
         # Celery's modules have the function by its name; what it calls is the default of its
         # argument. The jitter is drawn from the module `random`.

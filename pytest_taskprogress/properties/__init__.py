@@ -10,13 +10,13 @@
 
 from __future__ import annotations
 
-from pytest_taskprogress.properties.answers import Unanswered
-from pytest_taskprogress.properties.consumers import check_consumer
-from pytest_taskprogress.properties.exploration import explore
-from pytest_taskprogress.properties.findings import Exploration, FaultsFound, Finding
+from pytest_taskprogress.properties.consuming.answers import Unanswered
+from pytest_taskprogress.properties.consuming.consumers import check_consumer
+from pytest_taskprogress.properties.consuming.results import as_group_results, as_results
+from pytest_taskprogress.properties.consuming.watching import ConsumerFailed
+from pytest_taskprogress.properties.exploring.exploration import explore
+from pytest_taskprogress.properties.exploring.findings import Exploration, FaultsFound, Finding
 from pytest_taskprogress.properties.machines import AbortableMachine, ObserverMachine
-from pytest_taskprogress.properties.results import as_group_results, as_results
-from pytest_taskprogress.properties.watching import ConsumerFailed
 
 __all__ = [
     "AbortableMachine",

@@ -7,7 +7,7 @@ import pytest
 
 from pytest_taskprogress import Contract
 from pytest_taskprogress.engines.judging import process
-from pytest_taskprogress.properties.console import main
+from pytest_taskprogress.properties.exploring.console import main
 
 TASKS = """
 from celery import Celery

@@ -18,7 +18,7 @@ from pytest_taskprogress.properties import (
     as_results,
     check_consumer,
 )
-from pytest_taskprogress.properties.watching import FAULTS
+from pytest_taskprogress.properties.consuming.watching import FAULTS
 from pytest_taskprogress.strategies import ProgressSequence, Write, histories, progress_sequences
 from pytest_taskprogress.tasks.reading import read_progress
 from tests.conftest import IsolatedApp

@@ -790,8 +790,8 @@ class TestErrors:
         with pytest.raises(EngineError) as caught:
             engine.run_iter(jobs.export)
         assert str(caught.value) == (
-            "run_iter(), schedules and CrashWorker let a task stand still by greenlet, which is not installed:"
-            " pip install 'pytest-taskprogress[greenlet]'"
+            "run_iter(), schedules and CrashWorker let a task stand still by greenlet, which is not"
+            " installed: pip install 'pytest-taskprogress[greenlet]'"
         )
         assert engine.run(jobs.export).state == "SUCCESS"
         with pytest.raises(EngineError, match="greenlet"):

@@ -203,6 +203,24 @@ class TestIds:
             one.seed, two.seed = 3, 4
         assert uuid.__defaults__ == before
 
+    def test_of_a_seed_that_is_set_again(self, engine, work):
+        """It goes on: the tasks of before are not written over."""
+        ids = []
+        for seed in (7, 8, 7, None, 7):
+            engine.seed = seed
+            run = engine.run(work)
+            assert run.states == ["PROGRESS"] * 3 + ["SUCCESS"]
+            ids.append(run.task_id)
+        assert len(set(ids)) == 5
+
+    def test_of_an_engine_that_is_there_again(self, app, work):
+        """Whoever installs it again begins anew, with ids too."""
+        engine, ids = EagerEngine(seed=7), []
+        for _ in range(2):
+            with engine.installed(app):
+                ids.append(engine.run(work).task_id)
+        assert ids[0] == ids[1]
+
     def test_of_what_is_no_task(self, app, work):
         """Groups and chords have ids too."""
         ids = []

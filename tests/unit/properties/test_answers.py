@@ -7,7 +7,7 @@ import pytest
 
 from pytest_taskprogress import Progress
 from pytest_taskprogress.properties import Unanswered
-from pytest_taskprogress.properties.answers import Answer, Questions
+from pytest_taskprogress.properties.consuming.answers import Answer, Questions
 from pytest_taskprogress.tasks.reading import Reading
 
 

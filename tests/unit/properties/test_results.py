@@ -8,7 +8,7 @@ from celery.result import AsyncResult, GroupResult
 
 from pytest_taskprogress import DeadlockError, EagerEngine, Observer, ProgressTask
 from pytest_taskprogress.properties import as_group_results, as_results
-from pytest_taskprogress.properties.playback import Playback
+from pytest_taskprogress.properties.consuming.playback import Playback
 from pytest_taskprogress.strategies import ProgressSequence, Write
 from tests.conftest import IsolatedApp
 

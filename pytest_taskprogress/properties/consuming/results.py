@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_taskprogress.checks.subjects import Subject, judged
 from pytest_taskprogress.core.transitions import History
-from pytest_taskprogress.properties.playback import Playback
+from pytest_taskprogress.properties.consuming.playback import Playback
 
 if TYPE_CHECKING:
     from celery.result import AsyncResult, GroupResult

@@ -12,7 +12,7 @@ from pytest_taskprogress.core.errors import DeadlockError
 from pytest_taskprogress.core.sequence import ProgressSequence
 from pytest_taskprogress.core.states import RETRY, STARTED, SUCCESS
 from pytest_taskprogress.core.transitions import History, Transition
-from pytest_taskprogress.properties.reads import Reads
+from pytest_taskprogress.properties.consuming.reads import Reads
 from pytest_taskprogress.tasks.knowing import is_over, teach
 
 __all__ = ["Playback", "ResultsApp", "World"]

@@ -13,10 +13,16 @@ from hypothesis.strategies import SearchStrategy
 from pytest_taskprogress.checks.subjects import Subject
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.transitions import History
-from pytest_taskprogress.properties.answers import Extract, Questions
-from pytest_taskprogress.properties.playback import Playback, ResultsApp
-from pytest_taskprogress.properties.results import history_of, results_of
-from pytest_taskprogress.properties.watching import FAULTS, ConsumerFailed, Polling, Reader, Watch
+from pytest_taskprogress.properties.consuming.answers import Extract, Questions
+from pytest_taskprogress.properties.consuming.playback import Playback, ResultsApp
+from pytest_taskprogress.properties.consuming.results import history_of, results_of
+from pytest_taskprogress.properties.consuming.watching import (
+    FAULTS,
+    ConsumerFailed,
+    Polling,
+    Reader,
+    Watch,
+)
 from pytest_taskprogress.strategies import histories, progress_sequences
 
 __all__ = ["check_consumer"]

@@ -12,9 +12,9 @@ from pytest_taskprogress.core.messages import as_repr, as_text
 from pytest_taskprogress.core.sequence import ProgressSequence, Write
 from pytest_taskprogress.core.states import ABORTED
 from pytest_taskprogress.core.transitions import History
-from pytest_taskprogress.properties.answers import Answer, Questions, Unanswered
-from pytest_taskprogress.properties.playback import Playback, World
-from pytest_taskprogress.properties.results import history_of
+from pytest_taskprogress.properties.consuming.answers import Answer, Questions, Unanswered
+from pytest_taskprogress.properties.consuming.playback import Playback, World
+from pytest_taskprogress.properties.consuming.results import history_of
 
 __all__ = ["FAULTS", "ConsumerFailed", "Polling", "Reader", "Watch"]
 
