@@ -16,7 +16,7 @@ class Start:
         index: How many transitions of all tasks were written before.
         ended: How many there were when it had come to its end; None if it never did: a worker died
             with it.
-        again: Whether its message had been delivered before, or that of an earlier attempt.
+        again: Whether its message had been delivered, or published, before.
     """
 
     at: float

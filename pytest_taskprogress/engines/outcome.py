@@ -36,11 +36,13 @@ class Origin:
     Attributes:
         parent: Id of the task that it came of; None if it came of none.
         starts: Each time that a worker began with it.
+        attempts: Which of its attempts these were, from 0; one that is retried is the next one.
         refused: Whether the result backend has refused to store its end.
     """
 
     parent: str | None
     starts: list[Start] = field(default_factory=list)
+    attempts: set[int] = field(default_factory=set)
     refused: bool = False
 
     @property

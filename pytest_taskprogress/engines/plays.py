@@ -224,5 +224,6 @@ class Plays(ABC):
             checked = checked_task(record_id)
             if checked is not None:
                 self._scenes.happen(Occasion("check", *checked))
-                if beside is not None and not self._scenes.is_firing:
-                    beside.pause()
+            if beside is not None and not self._scenes.is_firing:
+                # Also where it looks for the result of another: who polls lets that one work.
+                beside.pause()

@@ -213,8 +213,10 @@ class Runs(Plays, Surfaced):
         if step is not None:
             step.start = len(origin.starts)
         again = bool(request.delivery_info.get("redelivered"))
-        # What such an execution asks for, a retry, is one too many as well.
-        again = again or any(each.again for each in origin.starts)
+        # What such an execution publishes, a retry or the next of a chain, is there twice as well.
+        attempt = request.request_dict.get("retries") or 0
+        again = again or attempt in origin.attempts
+        origin.attempts.add(attempt)
         origin.starts.append(Start(self._clock.monotonic(), len(self._capture), again=again))
         super()._on_start(request)
 

@@ -105,6 +105,9 @@ def _is_of_another(task: JudgedTask, each: Transition, ended: Transition) -> boo
     # One that a worker died with has no end, and is over when the next one begins.
     starts = [start for start in task.starts if start.ended is not None or start is task.starts[-1]]
     enders = [start for start in starts if start.covers(ended.index)]
+    if starts and each.source is None and not any(start.covers(each.index) for start in starts):
+        # Celery says of a part of a canvas that it failed, whatever has become of it.
+        return True
     return any(
         (each.stored or writer.again or any(ender.again for ender in enders))
         and (writer.index > ended.index or any(ender is not writer for ender in enders))

@@ -160,6 +160,11 @@ def test_an_end_before_it_began(end):
     assert found(Run(end, *BAR, starts=[Start(0, 1, 4)]), "no-zombie") == []
 
 
+def test_what_celery_stores_of_a_canvas():
+    """A ChordError of a body that has run, or is not to run: nobody executes it then."""
+    assert found(Run(*BAR, "FAILURE", starts=[Start(0, 0, 3)]), "no-zombie") == []
+
+
 # -- what never ended -----------------------------------------------------------------------------
 
 

@@ -103,6 +103,15 @@ class TestTwice:
         run = engine.under(Redeliver(at_retry())).run(jobs.flaky)
         assert len(run.starts) == 4
 
+    def test_a_chain(self, engine, jobs):
+        """What comes after it is published again, under the same id."""
+        run = engine.under(Redeliver(at_report(1))).run(
+            chain(jobs.export.s(), jobs.export.s(), jobs.flaky.s())
+        )
+        assert run.result == "in the end"
+        assert [each.again for each in run.starts] == [False, True, False, True]
+        assert Contract().only("no-zombie", "terminal").violations(run) == []
+
     def test_an_abort(self, engine, jobs):
         """What was aborted is aborted when it comes again: the request lives on."""
         run = engine.under(Redeliver(at_report(1)), Abort(at_report(2))).run(jobs.export)

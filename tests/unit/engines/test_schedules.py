@@ -8,7 +8,7 @@ import itertools
 import threading
 
 import pytest
-from celery import chain, chord, group
+from celery import chain, chord, group, uuid
 from celery.exceptions import TimeoutError as CeleryTimeoutError
 from celery.result import allow_join_result
 
@@ -343,6 +343,26 @@ class TestPolling:
 
         run = engine.under(schedule=Schedule()).run(group(*[polls.s()] * 20, does.s()))
         assert run.state == "SUCCESS"
+
+    @pytest.mark.parametrize("schedule", [Schedule(), Schedule(1, 1), Schedule(seed=4)])
+    def test_of_another_result(self, engine, app, schedule):
+        """Who looks again and again whether another is ready lets that one run."""
+
+        @app.task
+        def other():
+            return 5
+
+        @app.task
+        def polls(task_id):
+            while not app.AsyncResult(task_id).ready():
+                pass
+            return 1
+
+        task_id = uuid()
+        run = engine.under(schedule=schedule).run(
+            group(polls.s(task_id), other.s().set(task_id=task_id))
+        )
+        assert run.result == [1, 5]
 
     @pytest.mark.parametrize("by", ["report", "check"])
     def test_for_ever(self, engine, app, by):
