@@ -37,7 +37,6 @@ from pytest_taskprogress.engines.turns import Turns
 from pytest_taskprogress.engines.waits import Wait, Waits
 from pytest_taskprogress.engines.writes import watch_backend
 from pytest_taskprogress.listeners.capturing import CaptureListener
-from pytest_taskprogress.scenario import Schedule
 
 __all__ = ["EagerEngine"]
 
@@ -143,7 +142,6 @@ class EagerEngine(Runs):
 
     @seed.setter
     def seed(self, seed: int | None) -> None:
-        Schedule(seed=seed)
         if seed is not None:
             greenlets()
         is_new = seed != self._turns.seed

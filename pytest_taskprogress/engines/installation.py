@@ -91,8 +91,17 @@ def installed(
         yield forget_worker
 
 
-#: What stands for the code of a frame of a failed task.
-_code: Final = lru_cache(1_000)(FailedFrame.Code)
+_made_of: Final = FailedFrame.Code
+
+
+def _code(code: Any) -> Any:
+    """What stands for the code of a frame of a failed task."""
+    return _code_in(code.co_filename, code)
+
+
+@lru_cache(1_000)
+def _code_in(filename: str, code: Any) -> Any:  # noqa: ARG001 - equal code may be of two files
+    return _made_of(code)
 
 
 def _keep_settings(undo: ExitStack, app: Any) -> None:

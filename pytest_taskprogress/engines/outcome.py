@@ -125,6 +125,8 @@ class Outcome:
         origin = self._origins.get(task_id, _UNKNOWN)
         last = next((each for each in reversed(own) if each.stored), None)
         state = PENDING if last is None else last.state
+        # Where nothing was begun with it because what comes before is lost, so is this.
+        lost = origin.lost or (not own and any(each.lost for each in children))
         exception: BaseException | None = None
         traceback: str | None = None
         if state == ABORTED and last is not None and last.meta:
@@ -148,7 +150,7 @@ class Outcome:
             checks_after_abort=self._checks.get(task_id, 0),
             starts=tuple(origin.starts),
             parent=origin.parent,
-            lost=self._ended and origin.lost and state not in TERMINAL_STATES,
+            lost=self._ended and lost and state not in TERMINAL_STATES,
             ended=self._ended,
             before=self._before(own),
             contract=self._contract,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pytest_taskprogress.core.clock import VirtualClock
@@ -13,8 +14,8 @@ from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.engines.beside import Beside
 from pytest_taskprogress.engines.failing import Failing
 from pytest_taskprogress.engines.run import TaskRun
-from pytest_taskprogress.engines.scenes import Scenes
-from pytest_taskprogress.engines.stage import EagerStage, World, checked_task
+from pytest_taskprogress.engines.scenes import Scenes, Watcher
+from pytest_taskprogress.engines.stage import EagerStage, Surroundings, checked_task
 from pytest_taskprogress.engines.steps import Steps, Walk
 from pytest_taskprogress.engines.sweeping import Sweep
 from pytest_taskprogress.engines.turns import Turns
@@ -40,12 +41,12 @@ class Plays(ABC):
         self._turns = turns
         self._clock = clock
         self._failing = Failing(clock, self._refuse)
-        self._world = World(turns.broker, self._failing, turns.places)
+        self._around = Surroundings(turns.broker, self._failing, turns.places)
         self._scenes = Scenes(self._stage, turns.places, turns.go_by, self._failing)
         self._walks: list[Walk] = []
 
     def _stage(self, result: Any, occasion: Occasion) -> EagerStage:
-        return EagerStage(self.app, self._clock, result, occasion, self._written, self._world)
+        return EagerStage(self.app, self._clock, result, occasion, self._written, self._around)
 
     def _refuse(self, check: Callable[[str], object] | None) -> None:
         """Let the result backend refuse what tasks and the worker ask of it; None: let it be."""
@@ -95,6 +96,14 @@ class Plays(ABC):
             EngineError: When it begins, if it needs greenlet, which is not installed.
         """
         return Under(self, self._scenes, events, schedule)
+
+    def watched_by(self, watcher: Watcher) -> AbstractContextManager[None]:
+        """Tell somebody of all that happens to what runs, before it goes on, until left.
+
+        Args:
+            watcher: It looks on, or does what no event of a scenario can.
+        """
+        return self._scenes.told(watcher)
 
     def sweep(
         self,

@@ -22,7 +22,7 @@ from pytest_taskprogress.tasks.aborting import is_request, record_id_of, task_of
 from pytest_taskprogress.tasks.attempt import attempt_of
 from pytest_taskprogress.tasks.results import abort, tasks_of
 
-__all__ = ["EagerStage", "World", "checked_task"]
+__all__ = ["EagerStage", "Surroundings", "checked_task"]
 
 
 def checked_task(record_id: str) -> tuple[str | None, str] | None:
@@ -51,7 +51,7 @@ def checked_task(record_id: str) -> tuple[str | None, str] | None:
     return (task.name, request.id) if looks else None
 
 
-class World(NamedTuple):
+class Surroundings(NamedTuple):
     """What is around the tasks.
 
     Attributes:
@@ -74,7 +74,7 @@ class EagerStage:
         result: The result of the run; None if somebody else published what runs.
         occasion: What happens.
         index: How many transitions were written before.
-        world: What else an event may do something to.
+        around: What else an event may do something to.
 
     Attributes:
         at: Seconds of the clock.
@@ -90,7 +90,7 @@ class EagerStage:
         result: Any,
         occasion: Occasion,
         index: int,
-        world: World,
+        around: Surroundings,
     ) -> None:
         self.at = clock.monotonic()
         self.index = index
@@ -100,7 +100,7 @@ class EagerStage:
         self._clock = clock
         self._result = result
         self._occasion = occasion
-        self._world = world
+        self._around = around
 
     def _tasks(self) -> Iterator[Any]:
         """The tasks of the run, and the one at which the moment is: a task may publish others."""
@@ -166,7 +166,7 @@ class EagerStage:
         Raises:
             EngineError: If no message of it was delivered.
         """
-        if not self._world.broker.redeliver(self._occasion.uuid):
+        if not self._around.broker.redeliver(self._occasion.uuid):
             message = (
                 f"the broker has no message of {self._occasion.name or self._occasion.uuid}, which"
                 " it could deliver once more: use a moment of a task that a worker runs"
@@ -175,12 +175,12 @@ class EagerStage:
 
     def delay(self, seconds: float) -> None:
         """Let the broker deliver nothing for some seconds."""
-        place = self._world.places.here
+        place = self._around.places.here
         place.held_until = max(place.held_until, round(self._clock.monotonic() + seconds, 6))
 
     def fail(self, access: str, error: Fault, times: int | None, seconds: float | None) -> None:
         """Let the result backend refuse writes or reads of tasks and of the worker."""
-        self._world.failing.add(access, error, times, seconds, self.by)
+        self._around.failing.add(access, error, times, seconds, self.by)
 
     def crash(self, *, child: bool) -> None:
         """Let the worker die, or only the process of it that runs the task.
@@ -188,7 +188,7 @@ class EagerStage:
         Raises:
             EngineError: If none of its processes runs now, or if another thread does.
         """
-        place = self._world.places.here
+        place = self._around.places.here
         if place.beside is None or not place.beside.in_process:
             message = (
                 "a worker crashes while it runs a task, in the thread of that task: use a moment of"

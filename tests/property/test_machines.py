@@ -266,6 +266,18 @@ def test_what_is_found_is_small(planted, steps, message):
     assert [each for each in called if each not in {"holds", "teardown"}] == steps
 
 
+def test_a_loop_after_a_loop():
+    """The second one begins at a position that the first one has passed: its first report warns."""
+    machine = ObserverMachine()
+    try:
+        machine.begin()
+        machine.observe(position=0, throttle=None)
+        machine.track(which=0, text="", count=2)
+        machine.track(which=0, text="", count=2)
+    finally:
+        machine.teardown()
+
+
 # -- bad input ------------------------------------------------------------------------------------
 
 

@@ -120,7 +120,8 @@ def _wrong(each: Transition, ended: Transition, where: str) -> str | None:
     old, new = ended.state, each.state
     # STARTED: of a message that is delivered again, and finds the task aborted. REVOKED is what
     # whoever revokes stores, or the worker that throws such a message away: no report of the task.
-    again = (old, new) == (ABORTED, STARTED) or new == REVOKED
+    # Of a process that died, and of what comes after what failed, Celery says so itself.
+    again = (old, new) == (ABORTED, STARTED) or new == REVOKED or _is_of_celery(each)
     if check_transition(old, new) is Outcome.FORBIDDEN and not again:
         if new == SUCCESS:
             return (
@@ -131,7 +132,7 @@ def _wrong(each: Transition, ended: Transition, where: str) -> str | None:
             f"{new} was stored over {old}, so that a task that has ended looks alive to everybody"
             " who reads its result. Report nothing after the end"
         )
-    if not each.stored and new == FAILURE:
+    if not each.stored and new == FAILURE and not again:
         return (
             f"SUCCESS was stored{where} and then the task raised: the backend dropped the FAILURE,"
             " while on_failure and errbacks ran. Report success last"
@@ -144,6 +145,10 @@ def _wrong(each: Transition, ended: Transition, where: str) -> str | None:
             " success() gives, or give the task base=ProgressTask"
         )
     return None
+
+
+def _is_of_celery(each: Transition) -> bool:
+    return each.source is None and (each.error or "").startswith(("ChordError", "WorkerLostError"))
 
 
 TERMINAL: Final = Rule(

@@ -189,7 +189,7 @@ class ObservedMachine(EngineMachine):
                 learned.latest = other
         if attempt.abort_check is not None:
             learned.noticed = attempt.abort_check.noticed
-            learned.next_look = attempt.abort_check._next_at  # noqa: SLF001 - nobody else has it
+            learned.next_look = attempt.abort_check.next_at
         if attempt.ending is not None and learned.ending is None:
             state, meta, error = attempt.ending.state, attempt.ending.meta, attempt.ending.exception
             learned.ending = Ending(state, meta, error and (type(error), str(error)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from celery.exceptions import Ignore
@@ -177,11 +178,14 @@ class ObserverMachine(ObservedMachine):
     def track(self, which: int, text: str, count: int) -> None:
         """Go through a loop, with a report after each item."""
         observer, known = self._at(which)
-        expected = None
+        warns = False
         for position in range(1, count + 1) if count else [0]:
             expected = self.model.expect(known, text, position, count, PROGRESS, self.now)
+            # A second loop begins at a position that the first one has passed.
+            warns = warns or expected.warns
             if expected.left:
                 break
+        expected = replace(expected, warns=warns)
 
         def loop() -> None:
             for _ in observer.track(range(count), text):

@@ -452,6 +452,14 @@ class TestAProcessOfThePool:
         with pytest.raises(EngineError, match="now it is the worker itself that works"):
             engine.under(Revoke(before_start()), result).run(jobs.quiet)
 
+    def test_after_it_was_aborted(self, engine, jobs):
+        """The worker says that it was lost, and no rule blames the task for that."""
+        engine.contract = Contract()
+        events = (Abort(at_report(1)), CrashWorker(at_state("ABORTED"), child=True))
+        run = engine.under(*events).run(jobs.export)
+        assert run.states[-2:] == ["ABORTED", "FAILURE"]
+        assert run.violations == ()
+
     def test_after_what_it_stored(self, engine, jobs):
         """One that dies after SUCCESS has succeeded, or fails by WorkerLostError: Celery says."""
         run = engine.under(CrashWorker(at_state("SUCCESS"), child=True)).run(jobs.export)
@@ -485,6 +493,20 @@ class TestCanvases:
         canvas = chord([late.s(), late.s()], tasks.total.s())
         run = engine.under(CrashWorker(at_state("SUCCESS"))).run(canvas)
         assert run.result == 6
+
+    def test_the_run_of_a_canvas_is_lost_with_its_part(self, engine, late, jobs, tasks):
+        """What never begins because what comes before is lost is lost as well."""
+        engine.contract = Contract()
+        header = [jobs.export.s(), late.s()]
+        run = engine.under(CrashWorker(at_report(2))).run(chord(header, tasks.total.s())).check()
+        assert run.state == "PENDING"
+        assert run.lost
+
+    def test_what_celery_says_of_a_body(self, engine, late, tasks):
+        """A body that was revoked with its header fails by ChordError: nobody is blamed."""
+        engine.contract = Contract()
+        run = engine.under(Revoke(at_report(1))).run(chord([late.s(), late.s()], tasks.total.s()))
+        assert run.violations == ()
 
     def test_a_chord_that_is_lost(self, engine, jobs, tasks):
         """The body never runs."""

@@ -10,11 +10,14 @@ from pathlib import Path
 import celery
 import kombu.pools
 import pytest
+from billiard import einfo
 from celery import Task, chain, chord, group, signals
 from celery._state import _tls
 from celery.app import trace
+from celery.utils import time as celery_time
 from celery.worker import state as worker_state
 from kombu import Exchange, Queue
+from kombu.utils.uuid import uuid
 
 from pytest_taskprogress import EagerEngine, Observer
 
@@ -44,6 +47,10 @@ def snapshot(app):
         "current task": celery.current_task._get_current_object(),
         "join blocks": celery._state.task_join_will_block(),
         "patched": dict(trace._patched),
+        "warnings of the tracer": trace.warn,
+        "code of failed tasks": einfo._Frame.Code,
+        "ids": uuid.__defaults__,
+        "chance of retries": celery_time.random,
         "localized": list(trace._localized),
         "requests": dict(worker_state.requests),
         "active": list(worker_state.active_requests),
@@ -351,3 +358,23 @@ def test_nothing_is_kept(app):
 
     objects(5)
     assert abs(objects(5) - objects(30)) < 25
+
+
+def test_files_of_failed_tasks(app):
+    """The same lines of two files are told apart where their tasks fail."""
+    seen = []
+
+    class Failing(Task):
+        def on_failure(self, exc, task_id, args, kwargs, einfo):
+            step = einfo.tb
+            while step.tb_next is not None:
+                step = step.tb_next
+            seen.append(step.tb_frame.f_code.co_filename)
+
+    with EagerEngine(app) as engine:
+        for name in ("one.py", "other.py"):
+            found = {}
+            code = compile("def work():\n    raise ValueError", name, "exec")
+            exec(code, found)  # noqa: S102 - of a file that need not be there
+            engine.run(app.task(found["work"], name=name, base=Failing))
+    assert seen == ["one.py", "other.py"]

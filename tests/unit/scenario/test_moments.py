@@ -434,7 +434,11 @@ class TestIfReached:
         assert not moment.is_at(occasions.write("STARTED", name="other"))
         assert not moment.is_at(occasions.start())
 
-    @pytest.mark.parametrize("garbage", [None, 3, "at_report(3)", Moment, at_report], ids=repr)
+    @pytest.mark.parametrize(
+        "garbage",
+        [None, 3, "at_report(3)", Moment, at_report],
+        ids=["none", "number", "text", "class", "function"],
+    )
     def test_what_is_no_moment(self, garbage):
         """It takes a moment; the message shows what came."""
         with pytest.raises(TypeError) as caught:

@@ -258,7 +258,7 @@ def mistakes():
         "takes moments, such as at_report(3), got 1": lambda: events(moments=[at_percent(1), 1]),
         "the strategy has no moments": lambda: scenarios(moments=st.nothing()),
         "Cannot have max_events=1 < min_events=2": lambda: scenarios(min_events=2, max_events=1),
-        "got max_events=-1": lambda: scenarios(max_events=-1),
+        "Invalid size max_events=-1 < 0": lambda: scenarios(max_events=-1),
         "got min_events=True": lambda: scenarios(min_events=True),
         "got max_events=1.5": lambda: scenarios(max_events=1.5),
         "Cannot have max_size=1 < min_size=2": lambda: schedules(min_size=2, max_size=1),
