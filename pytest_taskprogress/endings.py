@@ -188,6 +188,7 @@ def _forget_logs() -> None:
     Celery logs each task that fails, and under drawn scenarios thousands do.
     """
     for handler in logging.getLogger().handlers:
+        # Such as pytest's own, whose class is private: what has records to be shown later.
         clear = getattr(handler, "clear", None)
-        if callable(clear) and hasattr(handler, "records"):
+        if callable(clear) and hasattr(handler, "records") and hasattr(handler, "reset"):
             clear()

@@ -232,13 +232,13 @@ def seed_of(options: Options, nodeid: str) -> tuple[int, int] | None:
     return given, random.Random(f"{given} {nodeid}").getrandbits(32)  # noqa: S311 - no secret
 
 
-def sections_of(seed: tuple[int, int] | list[Any] | None) -> list[tuple[str, str]]:
+def sections_of(seed: tuple[int, int] | None) -> list[tuple[str, str]]:
     """The section of the report of a test that failed: how its runs are repeated.
 
     Args:
-        seed: What its seed was made of, and its seed; empty, or None: nothing is told.
+        seed: What its seed was made of, and its seed; None: nothing is told.
     """
-    if not seed:
+    if seed is None:
         return []
     given, own = seed
     text = (

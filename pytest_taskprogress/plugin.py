@@ -327,7 +327,8 @@ def pytest_runtest_makereport(
         if report.failed:
             listening = [*endings.attached(), *engines] if call.when == "call" else []
             report.sections.extend(showing.sections_of(engines, listening, error, **how))
-            report.sections.extend(options.sections_of(engines and item.stash.get(_SEED, None)))
+            if engine is not None:
+                report.sections.extend(options.sections_of(item.stash.get(_SEED, None)))
         if item.config.getoption("htmlpath", None):
             import pytest_html
 

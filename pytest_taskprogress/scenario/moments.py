@@ -82,7 +82,7 @@ class Moment:
         return self.task in (None, occasion.name) and self.happens(occasion)
 
     def __repr__(self) -> str:
-        return self.code
+        return f"if_reached({self.code})" if self.may_miss else self.code
 
     _repr_pretty_ = AsCode()
 
@@ -210,7 +210,7 @@ def if_reached(moment: Moment) -> Moment:
         raise TypeError(message)
     if moment.may_miss:
         return moment
-    return replace(moment, code=f"if_reached({moment.code})", may_miss=True)
+    return replace(moment, may_miss=True)
 
 
 def _nth(

@@ -118,6 +118,9 @@ def task_arguments(
     What is known to `register_type_strategy` is drawn by that. A task with `pydantic=True` gets its
     models as the dicts that Celery makes models of.
 
+    A plain `int` is any number, as Hypothesis draws it: a task that loops so often wants bounds,
+    `task_arguments(export, rows=st.integers(0, 100))`.
+
     Args:
         task: The task; a bound one without its `self`.
         overrides: Strategies of parameters by their names, instead of those of their hints; `...`

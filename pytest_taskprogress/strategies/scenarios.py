@@ -29,6 +29,7 @@ from pytest_taskprogress.scenario import (
     SoftTimeLimit,
     if_reached,
 )
+from pytest_taskprogress.strategies.defining import check_interval, check_size
 from pytest_taskprogress.strategies.moments import (
     Pool,
     RunLike,
@@ -111,9 +112,9 @@ def scenarios(
     example shrinks to no event, then to one, at the first moment of its kind.
 
     Args:
-        run: A run that was made before: its moments are drawn. An event that is alone must take
-            place then, or `MomentNotReached` is raised; after the first of several the run may go
-            another way.
+        run: A run that was made before: its moments are drawn. An event that is alone, of kinds
+            that were asked for, must take place then, or `MomentNotReached` is raised; after the
+            first of several the run may go another way.
         min_events: How many events at least.
         max_events: How many events at most.
         kinds: As for `events()`.
@@ -122,7 +123,9 @@ def scenarios(
     Raises:
         InvalidArgument: If there is no such scenario.
     """
-    _check_sizes("events", min_events, max_events)
+    check_size(min_events, "min_events")
+    check_size(max_events, "max_events")
+    check_interval(min_events, max_events, "events")
     chosen = _kinds(kinds)
     if run is not None:
         if moments is not None:
@@ -130,7 +133,8 @@ def scenarios(
             raise InvalidArgument(message)
         drawn = _of_kinds(chosen, all_moments(run), kinds is None)
         several = st.lists(drawn, min_size=min_events, max_size=max_events)
-        return several.map(_sure_if_alone)
+        # Where nobody asked for a kind, it need not be one that can be done to the task.
+        return several.map(_perhaps if kinds is None else _sure_if_alone)
     given = all_moments() if moments is None else moments
     pool = pool_of(given)
     # A pool is known of all but strategies.
@@ -160,7 +164,9 @@ def schedules(
     Raises:
         InvalidArgument: If greenlet is not installed, or a size is none.
     """
-    _check_sizes("size", min_size, max_size)
+    check_size(min_size, "min_size")
+    check_size(max_size, "max_size")
+    check_interval(min_size, max_size, "size")
     if not _has_greenlet():
         message = f"schedules(): {_HINT}"
         raise InvalidArgument(message)
@@ -179,10 +185,12 @@ def schedules_of(
     return Schedule(*draw(choices), seed=draw(seeds))
 
 
+def _perhaps(drawn: list[Event]) -> tuple[Event, ...]:
+    return tuple(replace(each, at=if_reached(each.at)) for each in drawn)
+
+
 def _sure_if_alone(drawn: list[Event]) -> tuple[Event, ...]:
-    if len(drawn) > 1:
-        return tuple(replace(each, at=if_reached(each.at)) for each in drawn)
-    return tuple(drawn)
+    return _perhaps(drawn) if len(drawn) > 1 else tuple(drawn)
 
 
 # -- events of some kinds -------------------------------------------------------------------------
@@ -306,16 +314,6 @@ def _unfit(kind: EventKind, pool: Pool) -> str:
         f" {', '.join(map(repr, first))}: give moments=... such as moments(kinds=[at_report]), or"
         " other kinds"
     )
-
-
-def _check_sizes(what: str, least: object, most: object) -> None:
-    for name, given in ((f"min_{what}", least), (f"max_{what}", most)):
-        if not isinstance(given, int) or isinstance(given, bool) or given < 0:
-            message = f"expected a whole number of 0 or more, got {name}={as_repr(given)}"
-            raise InvalidArgument(message)
-    if least > most:  # type: ignore[operator]
-        message = f"Cannot have max_{what}={most!r} < min_{what}={least!r}"
-        raise InvalidArgument(message)
 
 
 def _has_greenlet() -> bool:

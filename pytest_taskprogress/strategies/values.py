@@ -67,6 +67,11 @@ def states(*, terminal: bool | None = None, custom: bool = True) -> st.SearchStr
         custom: Whether there are states of a user's own, such as `UPLOADING`, too; those do not end
             a task.
     """
+    given: dict[str, object] = {"terminal": terminal is None or terminal, "custom": custom}
+    for name, value in given.items():
+        if not isinstance(value, bool):
+            message = f"Expected bool but got {name}={value!r} (type={type(value).__name__})"
+            raise InvalidArgument(message)
     known = (*(_ALIVE if terminal is not True else ()), *(_ENDED if terminal is not False else ()))
     drawn: st.SearchStrategy[str] = st.sampled_from(known)
     return drawn | _custom() if custom and terminal is not True else drawn

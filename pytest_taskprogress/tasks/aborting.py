@@ -106,6 +106,7 @@ class AbortCheck:
     Attributes:
         raises: Whether the task may be left: not before its function is called.
         noticed: Whether it was asked, as far as this has looked.
+        next_at: Reading of the clock before which it does not look again.
 
     Args:
         backend: Where the request would be; None: there is none.
@@ -120,7 +121,7 @@ class AbortCheck:
         self._clock = clock_of(backend)
         self.raises = False
         self.noticed = False
-        self._next_at = -math.inf
+        self.next_at = -math.inf
 
     def is_aborted(self) -> bool:
         """Tell whether the task was asked to abort."""
@@ -128,9 +129,9 @@ class AbortCheck:
             return True
         if self._interval:
             now = self._clock.monotonic()
-            if now < self._next_at:
+            if now < self.next_at:
                 return False
-            self._next_at = now + self._interval
+            self.next_at = now + self._interval
         self.noticed = is_asked(self._backend, self._task_id)
         return self.noticed
 

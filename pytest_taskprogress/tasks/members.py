@@ -40,6 +40,13 @@ def members_of(canvas: Canvas, app: Any = None) -> list[Member]:
     Raises:
         TypeError: If there is something else in it.
     """
+    if isinstance(canvas, str):
+        message = (
+            "group_progress() takes the result of a canvas, and an id alone does not say of what it"
+            f" is, got {as_repr(canvas)}: GroupResult.restore(id, app=app) for a group that was"
+            " saved, [id] for one task"
+        )
+        raise TypeError(message)
     found: list[Member] = []
     #: Kept, so that no other object gets the id of one.
     seen: dict[object, Any] = {}

@@ -7,6 +7,7 @@ import pytest
 
 from pytest_taskprogress import Contract
 from pytest_taskprogress.engines.judging import process
+from pytest_taskprogress.properties.exploring import console
 from pytest_taskprogress.properties.exploring.console import main
 
 TASKS = """
@@ -89,11 +90,45 @@ def test_all_tasks(shop, capsys):
 
 
 def test_only_tasks_without_hints(shop, capsys):
-    """To leave one out is no finding."""
-    code, out, _ = run(capsys, shop, "unhinted")
+    """To leave one out is no finding; but where nothing is left, nothing was shown."""
+    code, out, err = run(capsys, shop, "unhinted")
+
+    assert (code, err) == (2, "error: nothing was explored\n")
+    assert "0 tasks explored" in out
+    assert run(capsys, shop, "unhinted", "good", "--examples=5")[0] == 0
+
+
+def test_interrupted(shop, capsys, monkeypatch):
+    """Ctrl-C is no traceback, and no clean end: 130, as shells say it."""
+
+    def interrupt(*_arguments, **_options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(console, "examine", interrupt)
+    code, _, err = run(capsys, shop, "good")
+
+    assert (code, err) == (130, "interrupted: what is above was explored\n")
+
+
+def test_a_rule_that_is_ignored(shop, capsys):
+    """What is known of a project need not end each search; a name must be one."""
+    code, out, _ = run(capsys, shop, "falling", "--examples=20", "--ignore=monotonic")
 
     assert code == 0
-    assert "0 tasks explored" in out
+    assert f"{shop}.falling: nothing found in 20 examples" in out
+    with pytest.raises(SystemExit):
+        run(capsys, shop, "falling", "--ignore=determinstic")
+    assert "did you mean 'deterministic'?" in capsys.readouterr().err
+
+
+def test_how_to_ignore_it(shop, capsys):
+    """What was found says how it is allowed; and that is what the command takes."""
+    _, out, _ = run(capsys, shop, "falling", "--examples=20")
+    allowed = next(line for line in out.split("\n") if line.startswith("To allow it: "))
+    options = allowed.partition("on the command line ")[2].split()
+
+    assert options == ["--ignore", "monotonic"]
+    assert run(capsys, shop, "falling", "--examples=20", *options)[0] == 0
 
 
 def test_in_time(shop, capsys):

@@ -6,15 +6,19 @@ import itertools
 import logging
 import pickle
 import random
+import signal
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import pytest
 from celery import Celery, Task, group
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
+from celery.result import allow_join_result
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
@@ -27,10 +31,13 @@ from pytest_taskprogress import (
     NotSerializable,
     Observer,
     ProgressTask,
+    RuleError,
 )
 from pytest_taskprogress.checks.rules import Rule
 from pytest_taskprogress.engines.judging import process
 from pytest_taskprogress.properties import Exploration, FaultsFound, explore
+from pytest_taskprogress.properties.exploring import alarms, trials
+from pytest_taskprogress.properties.exploring.alarms import Alarm
 from pytest_taskprogress.properties.exploring.code import Code
 from pytest_taskprogress.properties.exploring.exploration import examine
 from pytest_taskprogress.properties.exploring.judging import wrong_with
@@ -41,6 +48,9 @@ from pytest_taskprogress.strategies.arguments import Arguments
 FEW = {"max_examples": 30}
 
 remembered = []
+counted = 0
+client = None
+lock = threading.Lock()
 
 
 @pytest.fixture(autouse=True)
@@ -252,6 +262,89 @@ def test_not_deterministic(app):
     assert "assert first.snapshot() == second.snapshot()" in found["deterministic"].code
 
 
+def test_what_is_ignored(app):
+    """A task that stores what differs each time can be explored all the same, and more is found."""
+
+    @app.task(bind=True, shared=False)
+    def sample(self, pages: list[str]):
+        for number in range(len(pages)):
+            drawn = random.random()  # noqa: S311 - what is tested
+            percent = 100 - number
+            self.update_state(state="PROGRESS", meta={"sample": drawn, "percent": percent})
+        if len(pages) > 2:
+            raise KeyError("page 3")
+
+    found = found_in(sample, ignore=["deterministic", "complete"], max_examples=60)
+
+    assert set(found) == {"monotonic", "raises"}
+    assert found["raises"].arguments == (Arguments((["", "", ""],)),)
+    ignored = "deterministic, complete, monotonic, raises"
+    assert explore(sample, ignore=ignored, **FEW).examples == FEW["max_examples"]
+
+
+def test_no_such_rule(app):
+    """What is to be ignored is known: those of the contract, and those of an exploration."""
+
+    @app.task(shared=False)
+    def export():
+        pass
+
+    with pytest.raises(RuleError, match=r"no rule 'raise': did you mean 'raises'\? There are mono"):
+        explore(export, ignore=["raise"])
+
+
+def test_what_else_is_wrong_with_it(app):
+    """A task that is not deterministic is explored all the same, but for what compares its ends."""
+
+    @app.task(bind=True, shared=False, acks_late=True)
+    def sample(self, pages: list[str]):
+        for number in range(len(pages)):
+            meta = {"at": next(numbers), "percent": 100 - number}
+            self.update_state(state="PROGRESS", meta=meta)
+        return next(numbers)
+
+    numbers = itertools.count()
+    found = found_in(sample, max_examples=60)
+
+    assert list(found)[0] == "deterministic"  # noqa: RUF015 - the first one is what is meant
+    assert set(found) == {"deterministic", "monotonic", "complete"}
+    assert found["monotonic"].arguments == (Arguments((["", ""],)),)
+    again = examine(sample, ignore=found, max_examples=60)
+    assert again.findings == ()
+    assert "Not judged: idempotent" in str(again)
+
+
+def test_how_to_allow_it(app):
+    """What was found says so, for a test and for the command line."""
+
+    @app.task(shared=False)
+    def export():
+        raise ValueError("x")
+
+    with pytest.raises(FaultsFound) as found:
+        explore(export, **FEW)
+
+    way_out = 'explore(..., ignore=["raises"]); on the command line --ignore raises'
+    assert str(found.value).endswith(f"To allow it: {way_out}")
+    assert explore(export, ignore=["raises"], **FEW).findings == ()
+    assert "To allow" not in str(explore(export, ignore=["raises"], **FEW))
+
+
+def test_what_shows_once_and_may(app):
+    """Where a task need not be deterministic, what it breaks now and then is told as that."""
+    numbers = itertools.count()
+
+    @app.task(shared=False)
+    def export():
+        if next(numbers) == 2:
+            raise ValueError("now and then")
+
+    finding = found_in(export, max_copies=1, ignore=["deterministic"])["raises"]
+
+    assert finding.message.startswith("raises was broken once, and not when")
+    assert "several runs" in finding.message
+
+
 def test_what_shows_only_once(app):
     """What is wrong in one run, and not when that is repeated, is told as what it is."""
     numbers = itertools.count()
@@ -288,6 +381,21 @@ def test_what_the_module_remembers(app):
     assert (seen, inside) == (set(), {"a": [1, {2}]})
     assert remembered == [kept]
     assert remembered[0] is kept
+
+
+def test_what_the_module_counts(app):
+    """Numbers of the module are put back, too; what is made when it is first needed is not."""
+
+    @app.task(shared=False)
+    def count():
+        global counted, client  # noqa: PLW0603 - what is tested
+        counted += 1
+        client = client or object()
+        return counted
+
+    assert explore(count, **FEW).findings == ()
+    assert counted == 0
+    assert client is not None
 
 
 def test_before_each_run(app):
@@ -378,8 +486,8 @@ def test_time_that_another_task_sleeps(app):
 # -- arguments ------------------------------------------------------------------------------------
 
 
-def test_numbers_are_small(app):
-    """A number is a size, if its hint does not say otherwise: a task loops over it."""
+def drawn_by(app, **how):
+    """The numbers that are drawn of plain hints."""
 
     class Drawn:
         numbers = ()  # in a list it would be put back
@@ -389,9 +497,53 @@ def test_numbers_are_small(app):
         Drawn.numbers += (pages, *weights)
         assert mode == 10**9
 
-    assert explore(export, **FEW).findings == ()
-    assert len(set(Drawn.numbers)) > 5
-    assert all(0 <= each <= 50 for each in Drawn.numbers)
+    assert explore(export, max_examples=200, **how).findings == ()
+    return Drawn.numbers
+
+
+def test_most_numbers_are_small(app):
+    """A number is a size, if its hint does not say otherwise; some are none, and some large."""
+    numbers = drawn_by(app, kinds=[])
+    small = [each for each in numbers if 0 <= each <= 50]
+
+    assert len(set(small)) > 20
+    assert len(small) > 0.8 * len(numbers)
+    assert any(-50 <= each < 0 for each in numbers)
+    assert any(1000 < each <= 2000 for each in numbers)
+    assert all(-50 <= each <= 2000 for each in numbers)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "smallest"),
+    [(lambda size: size < 0, -1), (lambda size: size > 1000, 1001), (lambda size: size > 9, 10)],
+)
+def test_a_number_that_is_none_or_large(app, wrong, smallest):
+    """What is wrong with such a number only is found with the smallest one."""
+
+    @app.task(shared=False)
+    def export(size: int):
+        if wrong(size):
+            raise ValueError(size)
+
+    finding = found_in(export, max_examples=120, kinds=[], max_copies=1)["raises"]
+
+    assert finding.arguments == (Arguments((smallest,)),)
+
+
+def test_a_large_number_of_messages(app):
+    """A task that publishes one for each of a thousand is none that never ends."""
+
+    @app.task(shared=False)
+    def child():
+        pass
+
+    @app.task(shared=False)
+    def parent(size: int):
+        for _ in range(size):
+            child.delay()
+
+    large = {"size": st.just(1001)}
+    assert explore(parent, arguments=large, max_examples=2, max_copies=1).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -436,7 +588,8 @@ def test_what_cannot_be_published(app):
     def export(pages):
         pass
 
-    with pytest.raises(NotSerializable, match="cannot encode"):
+    message = "cannot encode(?s:.*)the parameter 'pages' takes(?s:.*)arguments={'pages': strategy}"
+    with pytest.raises(NotSerializable, match=message):
         explore(export, arguments={"pages": st.just(object())})
 
 
@@ -511,6 +664,26 @@ def test_without_greenlet(app, monkeypatch):
     assert "greenlet" not in str(explore(add, **FEW))
 
 
+def test_what_the_engine_cannot_do(app):
+    """A thread that helps a task cannot wait while tasks run beside each other: no fault of it."""
+
+    @app.task(shared=False)
+    def add(x: int):
+        return x
+
+    @app.task(shared=False)
+    def helped(x: int):
+        def wait():
+            with allow_join_result():
+                return result.get(timeout=10)
+
+        result = add.delay(x)
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(wait).result()
+
+    explore(helped, kinds=[], **FEW)
+
+
 def test_in_time(app):
     """No example begins after the seconds, and that is said."""
 
@@ -534,6 +707,103 @@ def test_a_run_that_is_too_long(app):
             self.update_state(state="PROGRESS", meta={"percent": 100 - number % 2})
 
     assert found_in(export)["monotonic"].arguments[0].args == (2,)
+
+
+def test_a_task_that_computes_for_ever(app, monkeypatch):
+    """It is ended in its midst; after three such runs no more are made, and that is said."""
+    monkeypatch.setattr(trials, "Alarm", partial(Alarm, 0.1))
+
+    @app.task(shared=False)
+    def spin(size: Literal[7, 8, 9, 10]):
+        while size:
+            pass
+
+    found = examine(spin, max_copies=1, kinds=[], **FEW)
+
+    assert (found.runs, found.findings) == (3, ())
+    assert "Not judged: 3 of its runs, which were ended after 0.1 s, the first one" in str(found)
+    assert "). No more were made. Does it end?" in str(found)
+
+
+def test_a_number_that_is_counted_down_for_ever(app, monkeypatch):
+    """If negative or large numbers take too long, a task is explored with others."""
+    monkeypatch.setattr(trials, "Alarm", partial(Alarm, 1.0))
+
+    @app.task(shared=False)
+    def count_down(size: int):
+        while size:
+            size -= 1
+
+    found = examine(count_down, max_examples=100, max_copies=1, kinds=[])
+
+    assert found.findings == ()
+    assert "Not tried: numbers below 0 or above 1,000" in str(found)
+    assert "Not judged" not in str(found)
+
+
+def test_a_lock_that_is_held_over_a_report(app, monkeypatch):
+    """Who waits for it in the same thread waits for ever: that is ended, and the rest is tried."""
+    monkeypatch.setattr(trials, "Alarm", partial(Alarm, 1.0))
+
+    @app.task(bind=True, shared=False)
+    def export(self, pages: list[str]):
+        with lock:
+            for number, _ in enumerate(pages, start=1):
+                self.update_state(state="PROGRESS", meta={"current": number, "total": len(pages)})
+
+    found = examine(export, max_examples=60)
+
+    assert found.findings == ()
+    assert "does one wait for a lock that another one holds?" in str(found)
+    assert "Not judged" not in str(found)
+    assert not lock.locked()
+
+
+def compute_for_ever(alarm):
+    """What an alarm ends."""
+    with alarm.set():
+        while True:
+            pass
+
+
+def in_a_thread(code):
+    """Run code in a thread of its own."""
+    thread = threading.Thread(target=code)
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize("start", [lambda code: code(), in_a_thread])
+def test_an_alarm_rings(start):
+    """In the main thread by a signal, in others as Python allows it; and not when it is off."""
+    ended = []
+
+    def code():
+        alarm = Alarm(0.1)
+        with alarm.on():
+            with pytest.raises(SoftTimeLimitExceeded):
+                compute_for_ever(alarm)
+            ended.append(alarm.has_rung)
+            with alarm.set():
+                pass
+            ended.append(alarm.has_rung)
+
+    handler = signal.getsignal(alarms._SIGNAL)
+    start(code)
+
+    assert ended == [True, False]
+    assert signal.getsignal(alarms._SIGNAL) is handler
+
+
+def test_it_is_interrupted(app):
+    """Ctrl-C while a task runs ends the exploration, and not only the run."""
+
+    @app.task(shared=False)
+    def export(size: int):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        explore(export, **FEW)
 
 
 def test_by_its_seed(app):

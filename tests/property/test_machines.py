@@ -7,6 +7,7 @@ from celery import Celery, Task
 from celery.contrib import abortable
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
+from hypothesis.errors import InvalidDefinition
 from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from pytest_taskprogress import AbortableTask, CheckFailed, Contract, Observer, ProgressTask
@@ -291,3 +292,30 @@ def test_a_task_that_cannot_be_aborted():
 
     with pytest.raises(TypeError, match=r"plain\.task.*is none that can be: give it base="):
         of(AbortableMachine, task=plain)()
+
+
+def test_a_rule_without_its_precondition():
+    """What a rule of a user's own lacks is said."""
+
+    class Machine(ObserverMachine):
+        """It lacks `@precondition(ObserverMachine.reports)`."""
+
+        @rule()
+        def chunk(self):
+            """A chunk has come."""
+            self.act(lambda observer: observer.update("a chunk"))
+
+    with pytest.raises(InvalidDefinition, match=r"rule @precondition\(ObserverMachine\.rep"):
+        run_state_machine_as_test(Machine, settings=settings(database=None))
+
+
+def test_an_end_that_is_stored_before_the_task_returns():
+    """Who asks a task to abort that has stored its end comes too late, as the model says."""
+    state = TrackedObservers()
+    state.begin()
+    state.observe(position=0, throttle=None)
+    state.end_by_report(current=0, state="REVOKED", text="", total=10, which=0)
+    state.ask()
+    state.look()
+    state.check()
+    state.teardown()

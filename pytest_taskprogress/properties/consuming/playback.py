@@ -15,7 +15,7 @@ from pytest_taskprogress.core.transitions import History, Transition
 from pytest_taskprogress.properties.consuming.reads import Reads
 from pytest_taskprogress.tasks.knowing import is_over, teach
 
-__all__ = ["Playback", "ResultsApp", "World"]
+__all__ = ["Playback", "ResultsApp", "Truth"]
 
 #: Ids are of one playback each: what another one left in a backend is none of its business.
 _numbers: Final = count(1)
@@ -29,7 +29,7 @@ class ResultsApp(Celery):
         teach(self)
 
 
-class World(NamedTuple):
+class Truth(NamedTuple):
     """What is true between two writes of a history.
 
     Attributes:
@@ -82,22 +82,22 @@ class Playback:
         self._last = len(self.history) + vanishing
         self._reads = 0
         self._backend: Any = self.app.backend
-        self._worlds = [World()]
+        self._truths = [Truth()]
         self._bars: dict[str, str] = {}
 
     @property
-    def before(self) -> World:
+    def before(self) -> Truth:
         """What was true when the poll began."""
-        return self._worlds[self.first]
+        return self._truths[self.first]
 
     @property
-    def now(self) -> World:
+    def now(self) -> Truth:
         """What is true now."""
-        return self._worlds[self.written]
+        return self._truths[self.written]
 
-    def world(self, written: int) -> World:
+    def truth(self, written: int) -> Truth:
         """What was true after some writes."""
-        return self._worlds[written]
+        return self._truths[written]
 
     def polls(self) -> Iterator[int]:
         """Write it, and stop before the first write, and after each; give how many there were.
@@ -147,10 +147,10 @@ class Playback:
         at = self.written
         if at == len(self.history):
             self._forget()
-            self._worlds.append(self.now._replace(begun=self.now.begun + 1, vanished=True))
+            self._truths.append(self.now._replace(begun=self.now.begun + 1, vanished=True))
         else:
             step = (self.history[at], self._values[at])
-            self._worlds.append(self._after(*step) if self._write(*step) else self.now)
+            self._truths.append(self._after(*step) if self._write(*step) else self.now)
         self.written += 1
 
     def _write(self, transition: Transition, value: Any) -> bool:
@@ -167,7 +167,7 @@ class Playback:
             raise
         return True
 
-    def _after(self, transition: Transition, value: Any) -> World:
+    def _after(self, transition: Transition, value: Any) -> Truth:
         over, succeeded, begun, _ = self.now
         own, bar = frozenset((transition.uuid,)), _bar(transition)
         over, succeeded = over - own, succeeded - own
@@ -180,7 +180,7 @@ class Playback:
         ):
             begun += 1
         self._bars[transition.uuid] = bar
-        return World(over, succeeded, begun)
+        return Truth(over, succeeded, begun)
 
     def _forget(self) -> None:
         for task_id in self.ids.values():

@@ -13,7 +13,7 @@ from pytest_taskprogress.core.sequence import ProgressSequence, Write
 from pytest_taskprogress.core.states import ABORTED
 from pytest_taskprogress.core.transitions import History
 from pytest_taskprogress.properties.consuming.answers import Answer, Questions, Unanswered
-from pytest_taskprogress.properties.consuming.playback import Playback, World
+from pytest_taskprogress.properties.consuming.playback import Playback, Truth
 from pytest_taskprogress.properties.consuming.results import history_of
 
 __all__ = ["FAULTS", "ConsumerFailed", "Polling", "Reader", "Watch"]
@@ -210,10 +210,10 @@ class Watch:
             yield "endless", headline, []
 
     def _has_fallen(self, shown: _Poll, percent: Any) -> bool:
-        began = self.playback.world(shown.before).begun != self.playback.now.begun
+        began = self.playback.truth(shown.before).begun != self.playback.now.begun
         return not began and bool(percent < shown.answer.percent - _NOISE)
 
-    def _may_have_ended(self, now: World, tasks: frozenset[str]) -> bool:
+    def _may_have_ended(self, now: Truth, tasks: frozenset[str]) -> bool:
         # One that failed may be the end of a group: that is a policy. So it is to take ABORTED of
         # Celery's own class, which is a request, for the end.
         written = self.playback.history[: self.playback.written]

@@ -16,10 +16,12 @@ from celery import Celery
 from celery.app.utils import find_app
 from hypothesis.errors import InvalidArgument
 
-from pytest_taskprogress.core.errors import TaskProgressError
+from pytest_taskprogress.checks.contract import Contract
+from pytest_taskprogress.core.errors import RuleError, TaskProgressError
 from pytest_taskprogress.core.messages import as_line, as_text
 from pytest_taskprogress.properties.exploring.exploration import examine
 from pytest_taskprogress.properties.exploring.findings import Exploration
+from pytest_taskprogress.properties.exploring.judging import rules_named
 
 __all__ = ["main"]
 
@@ -27,6 +29,7 @@ __all__ = ["main"]
 _CLEAN: Final = 0
 _FAULTS: Final = 1
 _USAGE: Final = 2
+_INTERRUPTED: Final = 130
 
 _EPILOG: Final = """\
 exit codes: 0 if nothing was found, 1 if something was, 2 if there is nothing to explore.
@@ -55,7 +58,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _UsageError as error:
         sys.stderr.write(f"error: {error}\n")
         return _USAGE
-    return _explore_all(tasks, asked)
+    try:
+        return _explore_all(tasks, asked)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: what is above was explored\n")
+        return _INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -83,6 +90,14 @@ def _parser() -> argparse.ArgumentParser:
     explore.add_argument(
         "--seconds", type=_seconds, metavar="S", help="for all tasks together; default: no limit"
     )
+    explore.add_argument(
+        "--ignore",
+        action="append",
+        type=_rule,
+        default=[],
+        metavar="RULE",
+        help="a rule that tasks may break, such as deterministic; may be given several times",
+    )
     explore.add_argument("--seed", type=int, default=0, metavar="N", help="repeats a search (0)")
     return parser
 
@@ -92,6 +107,14 @@ def _whole(text: str) -> int:
         message = f"expected a whole number of 1 or more, got {text!r}"
         raise argparse.ArgumentTypeError(message)
     return int(text)
+
+
+def _rule(text: str) -> str:
+    try:
+        (rule,) = rules_named([text], Contract())
+    except RuleError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return rule
 
 
 def _seconds(text: str) -> float:
@@ -182,7 +205,12 @@ def _explore_all(tasks: Sequence[Any], asked: argparse.Namespace) -> int:
             bar.name(task.name)
             try:
                 exploration = examine(
-                    task, max_examples=asked.examples, seconds=left, seed=asked.seed, tell=bar.step
+                    task,
+                    max_examples=asked.examples,
+                    seconds=left,
+                    seed=asked.seed,
+                    ignore=asked.ignore,
+                    tell=bar.step,
                 )
             except (InvalidArgument, TaskProgressError) as error:
                 left_out.append(task.name)
@@ -195,6 +223,9 @@ def _explore_all(tasks: Sequence[Any], asked: argparse.Namespace) -> int:
     if left_out:
         lines.append(f"left out: {', '.join(left_out)}")
     _Lines().write("\n".join(lines))
+    if not count:
+        sys.stderr.write("error: nothing was explored\n")
+        return _USAGE
     return _FAULTS if found else _CLEAN
 
 
@@ -206,7 +237,7 @@ def _share(seconds: float | None, began: float, tasks: int) -> float | None:
 
 
 def _told(exploration: Exploration) -> str:
-    return f"{exploration}\n" if exploration.findings else exploration.headline
+    return f"{exploration}\n" if exploration.findings else str(exploration)
 
 
 def _summary(tasks: int, found: int, seconds: float) -> str:

@@ -18,7 +18,9 @@ from pytest_taskprogress.core.errors import EngineNotInstalled, NotATaskError
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.engines.eager import EagerEngine
 from pytest_taskprogress.engines.judging import process
+from pytest_taskprogress.properties.exploring.code import Code
 from pytest_taskprogress.properties.exploring.findings import Exploration, FaultsFound, Finding
+from pytest_taskprogress.properties.exploring.judging import rules_named
 from pytest_taskprogress.properties.exploring.plans import MODES, plans
 from pytest_taskprogress.properties.exploring.reproducing import test_of
 from pytest_taskprogress.properties.exploring.searching import Search
@@ -59,6 +61,10 @@ _NO_GREENLET: Final = (
     " pip install 'pytest-taskprogress[greenlet]'"
 )
 
+_ENDS_DIFFER: Final = (
+    "Not judged: idempotent, which compares ends, as the task comes to another end at each run"
+)
+
 
 def explore(
     task: Any,
@@ -69,6 +75,7 @@ def explore(
     seed: int = 0,
     arguments: st.SearchStrategy[Any] | Mapping[str, st.SearchStrategy[Any]] | None = None,
     kinds: Iterable[EventKind] | None = None,
+    ignore: Iterable[str] = (),
     max_copies: int = 3,
     before: Callable[[], object] | None = None,
     contract: Contract | None = None,
@@ -81,12 +88,14 @@ def explore(
         def test_export():
             explore(export)
 
-    Its arguments are drawn from its type hints. It is run alone, twice; aborted at each of its
-    moments; under scenarios of whatever may happen to it; and some copies of it beside each other.
-    Each run must keep the contract, with a first report after 5 seconds at most. Besides, it may
-    raise only what it declares in `throws`, unless something was done to it; it must do the same
-    when it is run twice; and with `acks_late` it must come to the same end when its message is
-    delivered again.
+    Its arguments are drawn from its type hints; a number of which a hint says no more than `int` or
+    `float` is mostly 0 to 50, now and then negative, and seldom 1,001 to 2,000.
+
+    It is run alone, twice; aborted at each of its moments; under scenarios of whatever may happen
+    to it; and some copies of it beside each other. Each run must keep the contract, with a first
+    report after 5 seconds at most. Besides, it may raise only what it declares in `throws`, unless
+    something was done to it; it must do the same when it is run twice; and with `acks_late` it must
+    come to the same end when its message is delivered again.
 
     Each run begins with an engine as new. What the module of the task keeps in dicts, lists and
     sets is as before then, too; `time.sleep` in the task only moves the engine's clock.
@@ -97,10 +106,13 @@ def explore(
         max_findings: How much may be wrong with it before no more is looked for; None: all.
         seconds: After which no more are tried; None: however long it takes.
         seed: The same one tries the same.
-        arguments: Strategies by the names of parameters, for those that hints do not tell; or a
-            strategy of all of them: of tuples, of dicts, of `Arguments`.
+        arguments: Strategies by the names of parameters, for those that hints do not tell, and for
+            other numbers, such as `{"size": st.integers()}`; or a strategy of all of them: of
+            tuples, of dicts, of `Arguments`.
         kinds: Classes of events, of `pytest_taskprogress.scenario`; None: those that a correct task
             outlives. Empty: nothing is done to it.
+        ignore: Names of rules that it may break: of the contract, or of those that are looked for
+            besides, such as `deterministic`.
         max_copies: How many copies of the task are run beside each other, at most; 1: for a task
             that never is.
         before: Is called before each run, to put back what the task changes: a database, files.
@@ -113,6 +125,7 @@ def explore(
     Raises:
         FaultsFound: With all that is wrong: for each rule the smallest way to see it, and a test.
         InvalidArgument: If nothing is known of an argument, or there are no such events.
+        RuleError: If there is no rule that is to be ignored.
         NotATaskError: If it is no task.
         NotSerializable: If an argument cannot be published.
         EngineError: If it runs inside a task.
@@ -126,6 +139,7 @@ def explore(
         seed=seed,
         arguments=arguments,
         kinds=kinds,
+        ignore=ignore,
         max_copies=max_copies,
         before=before,
         contract=contract,
@@ -145,6 +159,7 @@ def examine(
     seed: int = 0,
     arguments: st.SearchStrategy[Any] | Mapping[str, st.SearchStrategy[Any]] | None = None,
     kinds: Iterable[EventKind] | None = None,
+    ignore: Iterable[str] = (),
     max_copies: int = 3,
     before: Callable[[], object] | None = None,
     contract: Contract | None = None,
@@ -161,6 +176,7 @@ def examine(
         seed: The same one tries the same.
         arguments: Strategies of its arguments.
         kinds: Classes of events.
+        ignore: Names of rules that it may break.
         max_copies: How many copies are run beside each other, at most.
         before: Is called before each run.
         contract: By which it is judged.
@@ -197,7 +213,8 @@ def examine(
         judged_by = _contract_of(contract or used.contract)
         trials = Trials(used, task, World(task, before), judged_by, seed)
         until = None if seconds is None else began + seconds
-        search = Search(trials, tried, until=until, tell=tell)
+        ignored = judged_by.ignored | rules_named(ignore, judged_by)
+        search = Search(trials, tried, until=until, tell=tell, ignored=ignored)
         with trials.going_on():
             findings = [
                 _finding(fault, task, judged_by, time.monotonic() - began)
@@ -211,8 +228,33 @@ def examine(
         time.monotonic() - began,
         seed,
         search.in_time,
-        () if beside else (_NO_GREENLET,),
+        tuple(_left_out(trials, beside=beside)),
     )
+
+
+def _left_out(trials: Trials, *, beside: bool) -> Iterator[str]:
+    if not beside:
+        yield _NO_GREENLET
+    if trials.odd_is_slow:
+        yield (
+            f"Not tried: numbers below 0 or above 1,000, since a run with one took more than"
+            f" {trials.longest:g} s"
+        )
+    if trials.beside_is_slow:
+        yield (
+            "Not tried to the end: copies beside each other, since some took more than"
+            f" {trials.longest:g} s: does one wait for a lock that another one holds?"
+        )
+    if trials.ended:
+        called = ", ".join(Code().arguments(trials.ended[0]))
+        given_up = ". No more were made" if trials.gave_up else ""
+        yield (
+            f"Not judged: {len(trials.ended)} of its runs, which were ended after"
+            f" {trials.longest:g} s, the first one with ({called}){given_up}. Does it end? If it"
+            " only takes long, give it less to do: arguments="
+        )
+    if trials.ends_differ:
+        yield _ENDS_DIFFER
 
 
 def _finding(fault: Fault, task: Any, contract: Contract, seconds: float) -> Finding:

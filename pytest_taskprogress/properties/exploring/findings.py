@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -107,7 +108,16 @@ class Exploration:
 
     def __str__(self) -> str:
         parts = [f"{number}. {each}" for number, each in enumerate(self.findings, 1)]
-        return "\n\n".join([self.headline, *self.left_out, *parts])
+        return "\n\n".join([self.headline, *self.left_out, *parts, *self._ways_out()])
+
+    def _ways_out(self) -> Iterator[str]:
+        """How to go on without what was found."""
+        rules = list(dict.fromkeys(each.rule for each in self.findings))
+        if rules:
+            names = ", ".join(f'"{each}"' for each in rules)
+            what = "it" if len(rules) == 1 else "them"
+            options = " ".join(f"--ignore {each}" for each in rules)
+            yield f"To allow {what}: explore(..., ignore=[{names}]); on the command line {options}"
 
 
 class FaultsFound(CheckFailed):

@@ -17,6 +17,8 @@ _LONGEST: Final = 300
 #: How often tasks beside each other may report the same before they are taken to wait for each
 #: other: less often than the engine lets them, who is asked in the end.
 _HOPE: Final = 150
+#: What of a report does not say how far a task is.
+_NO_NEWS: Final = frozenset({"description", "elapsed"})
 
 
 class Guard:
@@ -35,7 +37,7 @@ class Guard:
         """Whether the run was too long."""
         return self._reports > _LONGEST
 
-    def happen(self, occasion: Occasion, stage: Callable[[], Any]) -> None:
+    def happen(self, occasion: Occasion, stage_of: Callable[[], Any]) -> None:
         """Take the news of an occasion."""
         write = occasion.transition
         if write is None or not write.is_report:
@@ -47,10 +49,12 @@ class Guard:
         if not occasion.in_task:
             return
         if self.has_ended:
-            stage().exceed_soft_time_limit()
+            stage_of().exceed_soft_time_limit()
         elif len(self._same) > _HOPE and len(set(self._same)) > 1:
             self._same.clear()
-            stage().raised = DeadlockError("tasks that run beside each other wait for each other")
+            stage_of().raised = DeadlockError(
+                "tasks that run beside each other wait for each other"
+            )
 
     def _is_news(self, write: Transition) -> bool:
         """Whether a task has come any further."""
@@ -58,6 +62,3 @@ class Guard:
         news = write.state, meta
         before, self._last[write.uuid] = self._last.get(write.uuid), news
         return before != news
-
-
-_NO_NEWS: Final = frozenset({"description", "elapsed"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
 from typing import Any, Final
 
 from kombu.exceptions import EncodeError
@@ -10,8 +11,8 @@ from kombu.exceptions import EncodeError
 from pytest_taskprogress.checks.contract import Contract
 from pytest_taskprogress.checks.rules.base import Violation
 from pytest_taskprogress.checks.snapshots import as_json_line, normalised, snapshot
-from pytest_taskprogress.core.errors import DeadlockError
-from pytest_taskprogress.core.messages import as_line, as_text
+from pytest_taskprogress.core.errors import DeadlockError, EngineError, RuleError
+from pytest_taskprogress.core.messages import as_line, as_repr, as_text
 from pytest_taskprogress.core.states import FAILURE, SUCCESS, TERMINAL_STATES
 from pytest_taskprogress.core.transitions import Transition
 from pytest_taskprogress.engines.run import TaskRun
@@ -27,7 +28,15 @@ from pytest_taskprogress.scenario import (
     SoftTimeLimit,
 )
 
-__all__ = ["EXTRA_RULES", "differing", "endless", "repeated", "wrong_with"]
+__all__ = [
+    "EXTRA_RULES",
+    "differing",
+    "endless",
+    "ends_of",
+    "repeated",
+    "rules_named",
+    "wrong_with",
+]
 
 #: What is looked for besides the rules of the contract, and why.
 EXTRA_RULES: Final = {
@@ -64,6 +73,30 @@ _BLAMELESS: Final[dict[type[Event], frozenset[str]]] = {
 }
 _DELIVERS_AGAIN: Final = (CrashWorker, Redeliver)
 _LOST: Final = frozenset({"WorkerLostError"})
+
+
+def rules_named(names: Iterable[object], contract: Contract) -> frozenset[str]:
+    """Rules by their names, those of a contract and those that are looked for besides.
+
+    Args:
+        names: Names; in a text they are separated by commas.
+        contract: Whose rules there are.
+
+    Raises:
+        RuleError: If there is no such rule; says which is nearest.
+    """
+    given = names.replace(",", " ").split() if isinstance(names, str) else names
+    known = list(dict.fromkeys([*contract.rules, *EXTRA_RULES]))
+    found = set()
+    for name in given:
+        key = name.strip().replace("_", "-") if isinstance(name, str) else ""
+        if key not in known:
+            near = get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            message = f"there is no rule {as_repr(name)}: {hint}There are {', '.join(known)}"
+            raise RuleError(message)
+        found.add(key)
+    return frozenset(found)
 
 
 def wrong_with(
@@ -106,6 +139,9 @@ def _raised(run: TaskRun, app: Any) -> Iterator[Violation]:
         if not last or last[0].uuid != each.task_id:
             continue
         rule = _rule_of(error)
+        if rule == "raises" and isinstance(error, EngineError):
+            # What the engine cannot do is no fault of the task.
+            continue
         expected = _is_declared(error, app.tasks.get(each.name)) or broken
         if rule != "raises" or not expected:
             yield _of_exception(rule, each, error, last[0])
@@ -174,6 +210,11 @@ def repeated(run: TaskRun, undisturbed: TaskRun) -> Iterable[Violation]:
             )
             yield Violation("idempotent", str(run.name), told, transition, source)
             return
+
+
+def ends_of(run: TaskRun) -> list[str]:
+    """What a task came to, each time that it ran, as text."""
+    return [end for end, _ in _ends(run)]
 
 
 def _ends(run: TaskRun) -> Iterator[tuple[str, Transition]]:

@@ -144,11 +144,6 @@ def plans(
 
 def as_happened(happened: Sequence[Happened]) -> tuple[Event, ...]:
     """The events that took place, each at a moment that must come."""
-    return tuple(replace(each.event, at=_certain(each.event.at)) for each in happened)
-
-
-def _certain(moment: Moment) -> Moment:
-    if not moment.may_miss:
-        return moment
-    code = moment.code.removeprefix("if_reached(").removesuffix(")")
-    return replace(moment, code=code, may_miss=False)
+    return tuple(
+        replace(each.event, at=replace(each.event.at, may_miss=False)) for each in happened
+    )

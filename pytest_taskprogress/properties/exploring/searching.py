@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -39,6 +39,7 @@ class Search:
         plans: What may be tried.
         until: Reading of `time.monotonic()` at which to stop; None: when all was tried.
         tell: Is called after each example.
+        ignored: Rules that may be broken.
 
     Attributes:
         examples: How many plans were tried.
@@ -52,6 +53,7 @@ class Search:
         *,
         until: float | None = None,
         tell: Callable[[], object] | None = None,
+        ignored: Collection[str] = (),
     ) -> None:
         self.examples = 0
         self.in_time = True
@@ -59,8 +61,9 @@ class Search:
         self._plans = plans
         self._until = until
         self._tell = tell
+        self._ignored = ignored
         self._best: dict[str, Fault] = {}
-        self._known: set[str] = set()
+        self._known = set(ignored)
         self._kinds: dict[str, type[_Found]] = {}
         self._error: BaseException | None = None
         self._last_new = 0
@@ -76,24 +79,29 @@ class Search:
             number: By which the search is repeated.
             at_most: How many are wanted; None: all.
         """
-        tried = 0
+        tried = found = 0
         self._all = at_most is None
         while True:
             self._best.clear()
             before = self.examples
             wanted = max(max_examples - tried, min(max_examples, _LEAST))
-            self._search(wanted, f"{number} {len(self._known)}")
+            self._search(wanted, f"{number} {found}")
             if not self._best:
                 return
             tried += self._last_new - before
-            for rule, fault in list(self._best.items()):
-                self._known.add(rule)
+            # What differs from run to run explains others that show only once.
+            first = sorted(self._best, key=lambda rule: rule != "deterministic")
+            for fault in [self._best[rule] for rule in first]:
+                self._known.add(fault.violation.rule)
                 smallest = self._smallest(fault)
-                if smallest is not None:
-                    yield smallest
-                if len(self._known) == at_most:
+                if smallest is None:
+                    continue
+                self._known.add(smallest.violation.rule)
+                found += 1
+                yield smallest
+                if found == at_most:
                     return
-            if "deterministic" in self._known or not self.in_time:
+            if not self.in_time or self._trials.gave_up:
                 return
 
     def _search(self, max_examples: int, number: str) -> None:
@@ -133,6 +141,8 @@ class Search:
         if self._until is not None and time.monotonic() > self._until:
             self.in_time = False
             raise _OverError
+        if self._trials.gave_up:
+            raise _OverError
         self.examples += 1
         if self._tell is not None:
             self._tell()
@@ -152,7 +162,8 @@ class Search:
                 first = first or rule
                 if rule not in self._best:
                     self._last_new = self.examples
-                if rule not in self._best or _size(fault.plan) < _size(self._best[rule].plan):
+                # Of two that are as long the later one is smaller: Hypothesis has found it so.
+                if rule not in self._best or _size(fault.plan) <= _size(self._best[rule].plan):
                     self._best[rule] = fault
                 if plan.swept is not None:
                     # The other moments are looked at when this one is known.
@@ -168,7 +179,7 @@ class Search:
         rule, left = fault.violation.rule, _SMALLER
         again = self._again(rule, fault.plan)
         if again is None:
-            return fault if rule == "deterministic" else _once(fault)
+            return fault if self._trials.gave_up else self._once(fault)
         fault = again
         while left > 0:
             for plan in fault.plan.smaller:
@@ -181,6 +192,22 @@ class Search:
                 break
         return fault if rule != "deadlock" else self._again(rule, fault.plan, guarded=False)
 
+    def _once(self, fault: Fault) -> Fault | None:
+        """What was found, and does not show when the task is run in the same way again."""
+        rule = fault.violation.rule
+        if rule == "deterministic":
+            return fault
+        if "deterministic" in self._ignored:
+            return _told(fault, rule, "It may take several runs to see it again")
+        if "deterministic" in self._known:
+            return None
+        return _told(
+            fault,
+            "deterministic",
+            "What it depends on besides its arguments must be as before at each run: seed it, or"
+            " put it back in a function, given as before=",
+        )
+
     def _again(self, rule: str, plan: Plan, *, guarded: bool = True) -> Fault | None:
         with suppress(Exception):
             faults = self._trials.faults(replace(plan, swept=None), guarded=guarded)
@@ -188,14 +215,14 @@ class Search:
         return None
 
 
-def _once(fault: Fault) -> Fault:
-    """What was found, and does not show when the task is run in the same way again."""
-    told = (
-        f"{fault.violation.rule} was broken once, and not when the task was run in the same way"
-        f" again: {fault.violation.message}\nWhat it depends on besides its arguments must be as"
-        " before at each run: seed it, or put it back in a function, given as before="
+def _told(fault: Fault, rule: str, hint: str) -> Fault:
+    """What was seen once, as what is told of it."""
+    violation = fault.violation
+    message = (
+        f"{violation.rule} was broken once, and not when the task was run in the same way"
+        f" again: {violation.message}\n{hint}"
     )
-    return replace(fault, violation=replace(fault.violation, rule="deterministic", message=told))
+    return replace(fault, violation=replace(violation, rule=rule, message=message))
 
 
 def _all_found(error: BaseException) -> bool:

@@ -1,24 +1,35 @@
-"""Arguments of a task that is run a thousand times: numbers are small."""
+"""Arguments of a task that is run a thousand times: most numbers are small."""
 
 from __future__ import annotations
 
 import inspect
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
+from kombu.exceptions import EncodeError
+from kombu.serialization import dumps
 
 from pytest_taskprogress.core.messages import as_repr
+from pytest_taskprogress.engines.refusals import NotSerializable
 from pytest_taskprogress.properties.exploring.worlds import function_of
 from pytest_taskprogress.strategies.arguments import Arguments, task_arguments
 
-__all__ = ["arguments_of"]
+__all__ = ["arguments_of", "is_large", "is_odd", "refused"]
 
 #: The largest number where a hint says no more than `int`: most are sizes.
 _LARGEST: Final = 50
+#: A number that is larger than what is tested by hand; up to twice that is drawn.
+_MANY: Final = 1000
+#: From where on what is drawn stands for such a number: one in thirty is.
+_SELDOM: Final = 2**80
+_HUGE: Final = 2.0**900
+#: One in so many of those below zero stays there.
+_NEGATIVE: Final = 8
 _PAIR: Final = 2
 
 
@@ -102,9 +113,75 @@ def _small(value: Any) -> Any:
         return type(value)(map(_small, value))
     if type(value) is dict:
         return {_small(key): _small(each) for key, each in value.items()}
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or 0 <= value <= _LARGEST:
+    if not _is_number(value) or 0 <= value <= _LARGEST:
         return value
-    if isinstance(value, int):
-        return abs(value) % (_LARGEST + 1)
-    return math.fmod(abs(value), _LARGEST) if math.isfinite(value) else 0.0
+    return _small_int(value) if isinstance(value, int) else _small_float(value)
+
+
+def _small_int(value: int) -> int:
+    """Small, now and then negative, and seldom large: what is drawn is any of 128 bits."""
+    if -_LARGEST <= value < 0:
+        return value
+    size = abs(value)
+    if size >= _SELDOM:
+        # What is less to draw is less here, too: it is made smaller in the same way.
+        return min(_MANY + 1 + 21 * (size.bit_length() - _SELDOM.bit_length()), 2 * _MANY)
+    if value < 0 and size % _NEGATIVE == 0:
+        return -1 - size % _LARGEST
+    return size % (_LARGEST + 1)
+
+
+def _small_float(value: float) -> float:
+    if not math.isfinite(value):
+        return 0.0
+    if -_LARGEST <= value < 0 and value.is_integer():
+        return value
+    size = abs(value)
+    return _MANY + 1.0 if size >= _HUGE else math.fmod(size, _LARGEST)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def is_odd(value: Any) -> bool:
+    """Whether there is a number in arguments that is negative or large."""
+    return any(number < 0 or number > _LARGEST for number in _numbers_of(value))
+
+
+def is_large(value: Any) -> bool:
+    """Whether there is a number in arguments that is large."""
+    return any(_MANY < number <= 2 * _MANY for number in _numbers_of(value))
+
+
+def _numbers_of(value: Any) -> Iterator[float]:
+    if _is_number(value):
+        yield value
+    elif isinstance(value, Arguments):
+        yield from _numbers_of([value.args, value.kwargs])
+    elif isinstance(value, Mapping):
+        yield from _numbers_of([*value.keys(), *value.values()])
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for each in value:
+            yield from _numbers_of(each)
+
+
+def refused(task: Any, calls: Iterable[Arguments], error: NotSerializable) -> NotSerializable:
+    """What is said of arguments that the serialiser refuses: which ones, and what to do.
+
+    Args:
+        task: The task.
+        calls: What it was to be called with.
+        error: What the engine says of it.
+    """
+    used = task.serializer or task.app.conf.task_serializer
+    for call in calls:
+        with suppress(TypeError, ValueError):
+            given = inspect.signature(task.run).bind(*call.args, **call.kwargs)
+            for name, value in given.arguments.items():
+                try:
+                    dumps(value, serializer=used)
+                except EncodeError:
+                    hint = f"the parameter {name!r} takes what can be published: explore() takes"
+                    return NotSerializable(f"{error}; {hint} arguments={{{name!r}: strategy}}")
+    return error

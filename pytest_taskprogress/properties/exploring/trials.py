@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from celery import group
+from celery.exceptions import SoftTimeLimitExceeded
 
 from pytest_taskprogress.checks.contract import Contract
 from pytest_taskprogress.checks.rules import RULES
@@ -23,21 +24,22 @@ from pytest_taskprogress.core.errors import (
 )
 from pytest_taskprogress.engines.eager import EagerEngine
 from pytest_taskprogress.engines.judging import process
+from pytest_taskprogress.engines.refusals import NotSerializable
 from pytest_taskprogress.engines.run import TaskRun
+from pytest_taskprogress.properties.exploring.alarms import Alarm
 from pytest_taskprogress.properties.exploring.guarding import Guard
 from pytest_taskprogress.properties.exploring.judging import (
     differing,
     endless,
+    ends_of,
     repeated,
     wrong_with,
 )
 from pytest_taskprogress.properties.exploring.plans import Plan, Recorded, as_happened
+from pytest_taskprogress.properties.exploring.sizes import is_large, is_odd, refused
 from pytest_taskprogress.properties.exploring.worlds import World
-from pytest_taskprogress.scenario import (
-    Event,
-    FailRead,
-    FailWrite,
-)
+from pytest_taskprogress.scenario import Event, FailRead, FailWrite
+from pytest_taskprogress.strategies.arguments import Arguments
 
 __all__ = ["LIMIT", "Fault", "Trials"]
 
@@ -45,6 +47,8 @@ __all__ = ["LIMIT", "Fault", "Trials"]
 _SILENT: Final = Contract().having(ignore=list(RULES))
 #: How many messages may come of a run.
 LIMIT: Final = 250
+#: Runs that take too long until no more are made.
+_GIVES_UP: Final = 3
 #: Runs of a sweep, at most.
 _SWEPT: Final = 6
 
@@ -78,12 +82,21 @@ class Trials:
 
     Attributes:
         runs: How many runs there were.
+        ended: How it was called in the runs that were ended, as they took too long.
+        odd_is_slow: Whether one that was given a negative or large number was.
+        beside_is_slow: Whether one of copies beside each other was.
+        ends_differ: Whether it came to another end when it was run twice, nothing done to it.
     """
 
     def __init__(
         self, engine: EagerEngine, task: Any, world: World, contract: Contract, seed: int
     ) -> None:
         self.runs = 0
+        self.ended: list[Arguments] = []
+        self.odd_is_slow = False
+        self.beside_is_slow = False
+        self.ends_differ = False
+        self._alarm = Alarm()
         self._engine = engine
         self._task = task
         self._world = world
@@ -96,8 +109,12 @@ class Trials:
         """Let the engine, and those whom it tells, be silent; until left."""
         engine, told = self._engine, list(process.told)
         before, logged = (engine.limit, engine.contract), logging.root.manager.disable
-        own = getattr(engine, "seed", None)
-        with warnings.catch_warnings(), self._world.without_sleep(engine.clock.advance):
+        seed = engine.seed
+        with (
+            warnings.catch_warnings(),
+            self._world.without_sleep(engine.clock.advance),
+            self._alarm.on(),
+        ):
             warnings.simplefilter("ignore", TaskProgressWarning)
             # Of Celery, where an event is in a handler of the task.
             warnings.filterwarnings("ignore", "Exception raised outside body", RuntimeWarning)
@@ -105,18 +122,27 @@ class Trials:
             logging.disable(logging.CRITICAL)
             process.told.clear()
             engine.limit, engine.contract = LIMIT, _SILENT
-            if own is not None:
-                engine.seed = None
+            engine.seed = None
             try:
                 yield
             finally:
                 process.told[:] = told
                 logging.disable(logged)
                 engine.limit, engine.contract = before
-                if own is not None:
-                    engine.seed = own
-                self._world.begin()
+                engine.seed = seed
+                # What is in flight comes to its end, and may change something.
                 engine.reset()
+                self._world.begin()
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether too many runs took too long."""
+        return len(self.ended) >= _GIVES_UP
+
+    @property
+    def longest(self) -> float:
+        """Seconds that a run may take."""
+        return self._alarm.seconds
 
     def faults(self, plan: Plan, *, guarded: bool = True) -> Iterator[Fault]:
         """All that is wrong with the task, run in one way; more runs are made as they are needed.
@@ -126,6 +152,11 @@ class Trials:
             guarded: Whether a run that is too long is ended, and not judged.
         """
         self._guarded = guarded
+        is_slow = (self.odd_is_slow and is_odd(plan.calls)) or (
+            self.beside_is_slow and len(plan.calls) > 1
+        )
+        if self.gave_up or is_slow:
+            return
         if plan.swept is None:
             yield from self._faults(plan)
             return
@@ -137,6 +168,8 @@ class Trials:
             run = self._run(plan)
         except DrainLimitExceeded as error:
             broken = any(isinstance(each, (FailRead, FailWrite)) for each in plan.events)
+            # A message for each of a thousand is no endless task.
+            broken = broken or is_large(plan.calls)
             return [] if broken else [self._fault(endless(self._task.name, error), plan, None)]
         if run is None:
             return []
@@ -147,12 +180,24 @@ class Trials:
         undisturbed = replace(plan, events=(), schedule=None)
         if plan.is_undisturbed:
             again = self._run(undisturbed)
-            found += self._faults_of(differing(run, again) if again else (), plan, run)
-        elif self._task.acks_late:
-            # The second run is made only where it is needed.
-            alone = self._run(undisturbed) if run.happened else None
-            found += self._faults_of(repeated(run, alone) if alone else (), plan, run)
+            if again is not None:
+                found += self._faults_of(differing(run, again), plan, run)
+                self._compare(run, again)
+        elif self._task.acks_late and run.happened:
+            found += self._faults_of(self._repeated(run, undisturbed), plan, run)
         return found
+
+    def _repeated(self, run: TaskRun, undisturbed: Plan) -> list[Violation]:
+        """What a run breaks that came to another end; more runs are made only where needed."""
+        alone = None if self.ends_differ else self._run(undisturbed)
+        found = list(repeated(run, alone)) if alone else []
+        again = self._run(undisturbed) if found else None
+        if alone is not None and again is not None:
+            self._compare(alone, again)
+        return [] if self.ends_differ else found
+
+    def _compare(self, first: TaskRun, second: TaskRun) -> None:
+        self.ends_differ = self.ends_differ or ends_of(first) != ends_of(second)
 
     # -- running ----------------------------------------------------------------------------------
 
@@ -161,10 +206,14 @@ class Trials:
         self._begin()
         guard = Guard()
         try:
-            with self._told(guard):
+            with self._told(guard), self._limited(plan):
                 run = self._under(plan).run(self._target(plan))
         except DrainLimitExceeded:
+            if self._alarm.has_rung:
+                return None
             raise
+        except NotSerializable as error:
+            raise refused(self._task, plan.calls, error) from error
         except EngineError:
             # An event that was impossible where the run had come to.
             if plan.events:
@@ -172,10 +221,26 @@ class Trials:
             raise
         except Exception as error:
             # The request to abort is a write, and may be refused.
-            if any(_raises(each, error) for each in plan.events):
+            if self._alarm.has_rung or any(_raises(each, error) for each in plan.events):
                 return None
             raise
-        return None if guard.has_ended else run
+        return None if guard.has_ended or self._alarm.has_rung else run
+
+    @contextmanager
+    def _limited(self, plan: Plan) -> Iterator[None]:
+        """End a run that computes for too long; and note it."""
+        try:
+            with self._alarm.set():
+                yield
+        finally:
+            if not self._alarm.has_rung:
+                pass
+            elif len(plan.calls) > 1:
+                self.beside_is_slow = True
+            elif is_odd(plan.calls):
+                self.odd_is_slow = True
+            else:
+                self.ended.append(plan.calls[0])
 
     def _under(self, plan: Plan) -> Any:
         return self._engine.under(*plan.events, schedule=plan.schedule)
@@ -183,7 +248,7 @@ class Trials:
     def _told(self, guard: Guard) -> AbstractContextManager[None]:
         if not self._guarded:
             return nullcontext()
-        return self._engine._scenes.told(guard)  # noqa: SLF001 - it is no event of a scenario
+        return self._engine.watched_by(guard)
 
     def _begin(self) -> None:
         self.runs += 1
@@ -208,14 +273,20 @@ class Trials:
         self._begin()
         guard = Guard()
         try:
-            with self._told(guard):
+            with self._told(guard), self._limited(plan):
                 sweep = self._engine.sweep(make, self._target(plan), at_most=_SWEPT)
         except (DrainLimitExceeded, EngineError):
             # It never ends, which is found otherwise, or has no such moment.
             return []
+        except NotSerializable as error:
+            raise refused(self._task, plan.calls, error) from error
+        except SoftTimeLimitExceeded:
+            if self._alarm.has_rung:
+                return []
+            raise
         finally:
             self._engine.sweeps.clear()
-        if guard.has_ended:
+        if guard.has_ended or self._alarm.has_rung:
             return []
         return [replace(plan, events=(make(moment),)) for moment in sweep.moments]
 

@@ -16,6 +16,9 @@ __all__ = ["World", "function_of"]
 
 #: What is put back: containers of Python's own, which have no life beside their items.
 _CONTAINERS: Final = (dict, list, set, deque, defaultdict, Counter, OrderedDict, bytearray)
+#: What is put back by its name: a counter of the module.
+_NUMBERS: Final = (int, float)
+_LOCK: Final = type(threading.Lock())
 #: A container with more items than that is a table that nobody changes.
 _LARGEST: Final = 10_000
 #: What is nested more deeply is likely to contain itself.
@@ -32,7 +35,8 @@ class World:
     """What must be as before whenever a task is tried once more.
 
     Put back is what the module of the task, and the function around it, keep in plain dicts, lists
-    and sets, in place. `time.sleep` in a task takes no time, and moves the engine's clock.
+    and sets, in place; and the numbers that names of the module stand for. `time.sleep` in a task
+    takes no time, and moves the engine's clock.
 
     Args:
         task: The task.
@@ -53,12 +57,33 @@ class World:
             for name, each in place.items()
             if type(each) in _CONTAINERS and not name.startswith("__") and len(each) <= _LARGEST
         ]
+        self._locks = [
+            each
+            for place in self._places.values()
+            for each in place.values()
+            if type(each) is _LOCK and not each.locked()
+        ]
+        # Only numbers: of what is made when it is first needed, such as a client, there is one.
+        self._counted = [
+            (place, name, each)
+            for module, place in self._places.items()
+            if module
+            for name, each in place.items()
+            if type(each) in _NUMBERS and not name.startswith("__")
+        ]
 
     def begin(self) -> None:
         """Put everything back."""
         for container, kept in self._kept:
             if not _is_equal(container, kept):
                 _fill(container, _copied(kept))
+        for place, name, number in self._counted:
+            if type(place.get(name)) in _NUMBERS:
+                place[name] = number
+        for lock in self._locks:
+            # Of a worker that has died.
+            if lock.locked():
+                lock.release()
         if self._before is not None:
             self._before()
 
@@ -76,6 +101,8 @@ class World:
                 if threading.get_ident() != here:
                     really(seconds)
                     return
+                if seconds < 0:
+                    really(seconds)  # raises what it does raise
                 self.sleeps[name] = None
                 advance(seconds)
 

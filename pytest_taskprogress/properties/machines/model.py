@@ -198,6 +198,12 @@ class TaskModel:
     retries: int = 0
     writes: list[Write] = field(default_factory=list)
 
+    @property
+    def has_end(self) -> bool:
+        """Whether an end of it is stored: an outcome that does not wait until the function ends."""
+        ending = self.attempt.ending
+        return ending is not None and ending.state not in self.keeps
+
     def looks(self, now: float) -> bool:
         """Whether it sees a request to abort, if it looks now."""
         attempt = self.attempt

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, NoReturn
 
+from hypothesis.errors import InvalidDefinition
+
 from pytest_taskprogress.core.errors import TaskAborted, TaskProgressWarning
 from pytest_taskprogress.core.messages import as_repr
 from pytest_taskprogress.core.states import (
@@ -144,9 +146,16 @@ class ObservedMachine(EngineMachine):
 
         Raises:
             CheckFailed: If it breaks a promise.
+            InvalidDefinition: If there is no observer.
             Exception: What it raises.
         """
         __tracebackhide__ = True
+        if not self.reports():
+            message = (
+                "act() does something with the observer of a task that runs, and there is none:"
+                " give the rule @precondition(ObserverMachine.reports)"
+            )
+            raise InvalidDefinition(message)
         observer, known = self._at(which)
         answer = self._inside.do(lambda: call(observer))
         for write in self._stored()[len(self.model.writes) :]:

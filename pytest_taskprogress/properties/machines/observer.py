@@ -100,8 +100,9 @@ class ObserverMachine(ObservedMachine):
     @rule()
     def ask(self) -> None:
         """Ask the task to abort, or the next one, before it begins."""
-        asked, self.model.asked = self.model.asked, True
-        self._expect_asked(self.model.task_id, new=not asked)
+        new = not (self.model.asked or self.model.has_end)
+        self.model.asked |= new
+        self._expect_asked(self.model.task_id, new=new)
 
     @precondition(ObservedMachine.has_ended)
     @rule()

@@ -44,6 +44,13 @@ def test_states_may_be_those_that_end_a_task_or_not(terminal, expected):
     assert not set(all_of(states(terminal=False), examples=100)) & TERMINAL_STATES
 
 
+@pytest.mark.parametrize("given", [{"terminal": 3}, {"terminal": "SUCCESS"}, {"custom": None}])
+def test_states_of_no_kind(given):
+    """What is no bool is refused, not taken for one."""
+    with pytest.raises(InvalidArgument, match=f"Expected bool but got {next(iter(given))}="):
+        states(**given).validate()
+
+
 def test_messages_are_also_what_is_hard_to_show():
     """Among them is each kind of text that has broken somebody's front end."""
     drawn = all_of(messages(), examples=1_000)

@@ -14,6 +14,7 @@ from celery.result import AsyncResult, EagerResult, GroupResult, ResultSet
 
 from pytest_taskprogress import AbortableTask, Observer, ProgressTask, ProgressValueError, abort
 from pytest_taskprogress.core.states import KNOWN_STATES
+from pytest_taskprogress.engines.internals import thread_state
 from pytest_taskprogress.scenario import Abort, at_report
 from pytest_taskprogress.tasks.reading import Reading, group_progress, read_progress
 from tests.conftest import IsolatedApp
@@ -613,13 +614,15 @@ class TestShapes:
         for order in ([a, b, c], [c, b, a], [b, c, a], [a, c, b]):
             assert group_progress(order).ended
 
-    def test_ids(self, app, results):
+    def test_ids(self, app, results, monkeypatch):
         """Ids are of the app that is given, or the current one."""
         results(("SUCCESS",), at(50))
         assert group_progress(["a", "b"], app=app).percent == 75.0
-        app.set_current()
+        monkeypatch.setattr(thread_state, "current_app", app)
         assert group_progress(iter(["a", "b"])).percent == 75.0
-        assert group_progress("b").percent == 50.0
+        assert group_progress(["b"]).percent == 50.0
+        with pytest.raises(TypeError, match=r"an id alone does not say of what .*: GroupResult"):
+            group_progress("b")
 
     def test_long_chain(self, app):
         """A chain may be longer than Python's stack."""
