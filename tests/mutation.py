@@ -45,6 +45,8 @@ TESTS: Final = (
     "test_engine_machine.py",
     "test_sequence_strategies.py",
     "test_observer_properties.py",
+    "test_ends_properties.py",
+    "test_result_properties.py",
 )
 #: A test that finds something need not find the smallest; and what ran once must run again.
 PROFILE: Final = """
