@@ -354,15 +354,13 @@ class TestCanvases:
     def test_a_chain(self, engine, jobs):
         """SUCCESS of the first is refused; what comes after it was published before that.
 
-        Celery says of both that they failed, and then the second one runs.
+        Celery says of the first that it failed, newer ones of both; and then the second one runs.
         """
         event = FailWrite(at_report(4))
         run = engine.under(event).run(chain(jobs.export.s(), jobs.quiet.s()))
-        assert [(each.name, each.state) for each in run.history[4:]] == [
-            ("export", "FAILURE"),
-            ("quiet", "FAILURE"),
-            ("quiet", "SUCCESS"),
-        ]
+        told = [(each.name, each.state) for each in run.history[4:]]
+        assert told[0] == ("export", "FAILURE")
+        assert told[1:] in ([("quiet", "FAILURE"), ("quiet", "SUCCESS")], [("quiet", "SUCCESS")])
         assert run.violations == ()
 
     @pytest.mark.parametrize("times", [1, 2])
