@@ -46,7 +46,10 @@ nitpick_ignore_regex = [
     (r"py:.*", rf"({'|'.join(map(re.escape, _OTHERS))})(\..*)?"),
     (r"py:(class|obj)", r"pytest_taskprogress\..*\.([A-Z]|_\w+)"),  # type variables; private names
     # What others have, as our code and our docstrings call it.
-    (r"py:(class|exc)", r"(st\.)?SearchStrategy|Invalid(Argument|Definition)|AsyncResult|GroupResult"),
+    (
+        r"py:(class|exc)",
+        r"(st\.)?SearchStrategy|Invalid(Argument|Definition)|AsyncResult|GroupResult",
+    ),
 ]
 
 

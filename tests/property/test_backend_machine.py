@@ -588,8 +588,7 @@ TestPickle = PickleMachine.TestCase
 TestExtended = ExtendedMachine.TestCase
 TestCached = CachedMachine.TestCase
 
-TestDict.settings = TestJson.settings = settings(deadline=None, stateful_step_count=25)
-TestPickle.settings = TestJson.settings
-TestExtended.settings = TestCached.settings = settings(
+TestJson.settings = TestPickle.settings = settings(deadline=None, stateful_step_count=25)
+TestDict.settings = TestExtended.settings = TestCached.settings = settings(
     TestJson.settings, max_examples=max(1, settings().max_examples // 4)
 )

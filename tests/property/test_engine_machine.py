@@ -298,5 +298,5 @@ class EngineMachine(RuleBasedStateMachine):
 
 TestEngine = EngineMachine.TestCase
 TestEngine.settings = settings(
-    max_examples=max(settings().max_examples // 2, 10), stateful_step_count=25, deadline=None
+    max_examples=max(settings().max_examples // 3, 10), stateful_step_count=25, deadline=None
 )

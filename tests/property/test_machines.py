@@ -16,7 +16,7 @@ from tests.conftest import IsolatedApp
 
 #: A fraction of what Hypothesis does by default: an example is up to thirty steps.
 FEW = settings(
-    max_examples=max(settings().max_examples // 4, 10), stateful_step_count=30, deadline=None
+    max_examples=max(settings().max_examples // 6, 10), stateful_step_count=30, deadline=None
 )
 
 
